@@ -1,0 +1,8 @@
+// tinypool's worker file: the jobs by name. `Tinypool` is imported late, so that start and memory do not pay for it.
+import { touch } from "./jobs.mjs";
+export { nap, spin, touch, trivial, trivialChunk, trivialShared } from "./jobs.mjs";
+
+export async function touchMoved(payload) {
+  const { Tinypool } = await import("tinypool");
+  return Tinypool.move(touch(payload));
+}

@@ -1,0 +1,155 @@
+/**
+ * The values of a chunk on their way between two isolates. One argument (or the result) of all items of the
+ * chunk is a column, and a column takes the cheapest form that loses nothing:
+ *
+ * - `numbers`: all values are numbers: one Float64Array;
+ * - `typed`: a piece of a typed array: a copy of that piece;
+ * - `shared`: a piece of a typed array over a SharedArrayBuffer, between threads: no copy at all;
+ * - `nothing`: all values are undefined;
+ * - `any`: whatever serialize/ can carry, with large buffers beside the bytes.
+ *
+ * The caller's buffers are never taken away: what must cross is copied once, and the copy is moved.
+ */
+import type { CodeBook } from "../serialize/codebook.ts";
+import type { NumberArray } from "./options.ts";
+
+type TypedArray = NumberArray | BigInt64Array | BigUint64Array;
+
+/** Description of a column; its buffers travel beside it, in order. */
+export type ColumnHead =
+  | { form: "numbers" }
+  | { form: "typed"; type: string }
+  | { form: "shared"; type: string; offset: number; length: number }
+  | { form: "nothing" }
+  | { form: "any"; buffers: number; needs: string[]; shared: number[] };
+
+/** A column ready to travel. */
+export interface PackedColumn {
+  head: ColumnHead;
+  /** Memory that goes with it; all but SharedArrayBuffers may be moved, they belong to nobody else. */
+  buffers: (ArrayBuffer | SharedArrayBuffer)[];
+}
+
+const types: Record<string, { new (buffer: ArrayBufferLike, offset?: number, length?: number): TypedArray }> =
+  {
+    Int8Array,
+    Uint8Array,
+    Uint8ClampedArray,
+    Int16Array,
+    Uint16Array,
+    Int32Array,
+    Uint32Array,
+    Float32Array,
+    Float64Array,
+    BigInt64Array,
+    BigUint64Array,
+  };
+
+function typeName(items: ArrayLike<unknown>): string | undefined {
+  const name = ArrayBuffer.isView(items)
+    ? (items as unknown as { [Symbol.toStringTag]: string })[Symbol.toStringTag]
+    : "";
+  return name in types && items.constructor === types[name] ? name : undefined;
+}
+
+/**
+ * Packs `items[offset .. offset + count)`.
+ *
+ * @param sharing Whether the receiver is a thread of this process.
+ * @throws {UnserializableError} If a value cannot travel.
+ */
+export function packColumn(
+  items: ArrayLike<unknown>,
+  offset: number,
+  count: number,
+  book: CodeBook,
+  sharing: boolean,
+): PackedColumn {
+  const type = typeName(items);
+  if (type !== undefined) {
+    const array = items as TypedArray;
+    if (sharing && array.buffer instanceof SharedArrayBuffer) {
+      const at = array.byteOffset + offset * array.BYTES_PER_ELEMENT;
+      return { head: { form: "shared", type, offset: at, length: count }, buffers: [array.buffer] };
+    }
+    const piece = new types[type](new ArrayBuffer(count * array.BYTES_PER_ELEMENT)) as NumberArray;
+    piece.set(array.subarray(offset, offset + count) as NumberArray);
+    return { head: { form: "typed", type }, buffers: [piece.buffer] };
+  }
+  const numbers = asNumbers(items, offset, count);
+  if (numbers) return { head: { form: "numbers" }, buffers: [numbers.buffer as ArrayBuffer] };
+  if (isNothing(items, offset, count)) return { head: { form: "nothing" }, buffers: [] };
+  const list = offset === 0 && count === items.length && Array.isArray(items)
+    ? items
+    : Array.prototype.slice.call(items, offset, offset + count);
+  const { bytes, buffers, needs } = book.encode(list);
+  const shared: number[] = [];
+  const parts = [
+    ownBuffer(bytes),
+    ...buffers.map((buffer, i) => {
+      if (buffer instanceof SharedArrayBuffer) {
+        if (sharing) return buffer;
+        shared.push(i);
+        return new Uint8Array(buffer).slice().buffer;
+      }
+      return buffer.slice(0);
+    }),
+  ];
+  return { head: { form: "any", buffers: buffers.length, needs, shared }, buffers: parts };
+}
+
+function asNumbers(items: ArrayLike<unknown>, offset: number, count: number): Float64Array | undefined {
+  if (count === 0 || typeof items[offset] !== "number") return undefined;
+  const numbers = new Float64Array(count);
+  for (let i = 0; i < count; i++) {
+    const value = items[offset + i];
+    if (typeof value !== "number") return undefined;
+    numbers[i] = value;
+  }
+  return numbers;
+}
+
+function isNothing(items: ArrayLike<unknown>, offset: number, count: number): boolean {
+  for (let i = 0; i < count; i++) if (items[offset + i] !== undefined) return false;
+  return true;
+}
+
+function ownBuffer(bytes: Uint8Array): ArrayBuffer {
+  const whole = bytes.byteOffset === 0 && bytes.byteLength === bytes.buffer.byteLength;
+  return (whole ? bytes.buffer : bytes.slice().buffer) as ArrayBuffer;
+}
+
+/** How many buffers a column takes from the list beside it. */
+export function buffersOf(head: ColumnHead): number {
+  return head.form === "nothing" ? 0 : head.form === "any" ? 1 + head.buffers : 1;
+}
+
+/** The values of a column of `count` items. */
+export function unpackColumn(
+  head: ColumnHead,
+  buffers: readonly (ArrayBuffer | SharedArrayBuffer)[],
+  count: number,
+  book: CodeBook,
+): ArrayLike<unknown> {
+  switch (head.form) {
+    case "numbers":
+      return new Float64Array(buffers[0]);
+    case "typed":
+      return new types[head.type](buffers[0]);
+    case "shared":
+      return new types[head.type](buffers[0], head.offset, head.length);
+    case "nothing":
+      return new Array(count).fill(undefined);
+    case "any": {
+      const [bytes, ...rest] = buffers;
+      const given = rest.map((buffer, i) => head.shared.includes(i) ? sharedCopy(buffer) : buffer);
+      return book.decode({ bytes: new Uint8Array(bytes), buffers: given }) as unknown[];
+    }
+  }
+}
+
+function sharedCopy(buffer: ArrayBuffer | SharedArrayBuffer): SharedArrayBuffer {
+  const copy = new SharedArrayBuffer(buffer.byteLength);
+  new Uint8Array(copy).set(new Uint8Array(buffer));
+  return copy;
+}

@@ -1,0 +1,30 @@
+/**
+ * Maps over all cores: an ordinary function, with whatever surrounds it, over any iterable, in threads,
+ * processes or the calling thread. All pools have the same methods and the same semantics.
+ *
+ * ```ts
+ * import { ThreadPool } from "@pathos/pathos/map";
+ *
+ * await using pool = new ThreadPool({ workers: 2 });
+ * const k = 10;
+ * console.log(await pool.map((x: number) => x * k, [1, 2, 3])); // [10, 20, 30]
+ * ```
+ *
+ * An item may be run more than once (its worker was lost, it is retried, `speculate`); exactly one outcome of
+ * each item is delivered.
+ *
+ * @module
+ */
+export { TaskError, TimeoutError, WorkerLostError } from "./errors.ts";
+export { MapHandle } from "./handle.ts";
+export type { MapOptions, NumberArray, Progress } from "./options.ts";
+export { type Inputs, type OutputLine, Pool, type PoolOptions } from "./pool.ts";
+export {
+  ProcessPool,
+  type ProcessPoolOptions,
+  SerialPool,
+  ThreadPool,
+  type ThreadPoolOptions,
+} from "./pools.ts";
+export type { PoolStats, WorkerStats } from "./scheduler.ts";
+export type { Input } from "./source.ts";

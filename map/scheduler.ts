@@ -1,0 +1,454 @@
+/**
+ * The scheduler: who runs what, for every kind of pool.
+ *
+ * A pool has a fixed number of slots. A slot holds a worker, or none until there is something to do. A worker
+ * has chunks in flight, in the order they were sent; the first is the one it runs, the others wait in it.
+ *
+ * Who gets what. Whenever something changes (a map begins, a chunk is answered, a worker is lost, a source or
+ * a reader is ready) `pump` runs. It goes over the slots with no chunk first, then over those with one, so
+ * that no worker gets a second chunk while another has none. Maps take turns. How large a chunk is, balance.ts
+ * says. A second chunk is sent ahead to hide the way there and back, but only where that cannot make an item
+ * wait behind a long one: to workers that can give it back (threads), and otherwise while items are shorter
+ * than a millisecond.
+ *
+ * When nothing is left to give out, a worker with nothing takes a chunk back that waits in another one
+ * (`revoke` either succeeds, and then the other never runs it, or fails, and then it has begun). With
+ * `speculate` it also runs the second half of the slowest chunk again; the first outcome of an item counts.
+ *
+ * When a worker is lost, its first chunk comes back marked, to be run in smaller pieces; the others come back
+ * as they were. What it held of a reduction is run again. The slot is empty and filled again on demand.
+ *
+ * When a map is over early, its chunks that wait are revoked, the worker that runs one is asked to stop, and
+ * one that has not stopped after GRACE_MS is killed.
+ *
+ * Nothing waits without a limit or a sign of life: a worker either answers or is lost, its death is an event,
+ * and an item over its `timeout` is found by looking at all workers every few milliseconds.
+ */
+import type { Job } from "./job.ts";
+import { every } from "../runtime/mod.ts";
+import type { Chunk, Loss, Reply, StartWorker, Worker } from "./worker.ts";
+
+/** How long a worker may go on with a chunk nobody wants any more before it is killed, in milliseconds. */
+const GRACE_MS = 100;
+/** Chunks in flight per worker. */
+const MAX_DEPTH = 2;
+
+/** What one worker of a pool has done. */
+export interface WorkerStats {
+  /** Its name; a slot whose worker was replaced shows the latest. */
+  worker: string;
+  /** Items it finished. */
+  items: number;
+  /** Chunks it finished. */
+  chunks: number;
+  /** Milliseconds it worked. */
+  busy: number;
+  /** Bytes sent to it as inputs. */
+  sent: number;
+  /** Bytes received from it as results. */
+  received: number;
+}
+
+/** What a pool has done since it was made, or since `clear()`. */
+export interface PoolStats {
+  /** Items finished, by all workers. */
+  items: number;
+  /** Chunks finished, by all workers. */
+  chunks: number;
+  /** Workers lost: killed, out of memory, ended by their own code. */
+  lost: number;
+  /** Threads given up while they were running, because nothing can stop them (Deno). */
+  abandoned: number;
+  /** One entry for each worker. */
+  workers: WorkerStats[];
+}
+
+interface Slot {
+  index: number;
+  worker: Worker | undefined;
+  chunks: Chunk[];
+  /** Items since its worker started. */
+  tasks: number;
+  /** The item it was seen at, and since when. */
+  seen: { chunk: number; at: number; since: number } | undefined;
+  /** When its first chunk became the first. */
+  since: number;
+  stats: WorkerStats;
+}
+
+/** What the scheduler is to know of its pool. */
+export interface SchedulerOptions {
+  start: StartWorker;
+  workers: number;
+  maxTasksPerWorker: number | undefined;
+  output: (worker: string, stream: "stdout" | "stderr", line: string) => void;
+  /** The last map is over. */
+  idle: () => void;
+}
+
+/** Gives the chunks of jobs to workers. */
+export class Scheduler {
+  readonly #options: SchedulerOptions;
+  #slots: Slot[];
+  #jobs: Job[] = []; // those not over, the next to be served first
+  #waiting = new Set<Job>(); // those whose source has nothing yet
+  #combining = new Set<Job>();
+  #pumping = false;
+  #again = false;
+  #stopWatch: (() => void) | undefined;
+  #lost = 0;
+  #abandoned = 0;
+  #endings: Promise<void>[] = [];
+
+  constructor(options: SchedulerOptions) {
+    this.#options = options;
+    this.#slots = Array.from({ length: options.workers }, (_, index) => newSlot(index));
+  }
+
+  /** Begins a job. */
+  add(job: Job): void {
+    if (this.#jobs.length === 0) this.#keepAlive(true);
+    this.#jobs.push(job);
+    if (job.timeout !== undefined) this.#watch();
+    this.pump();
+  }
+
+  /** The job is over: its caller was told. Stops what still runs for it. */
+  remove(job: Job): void {
+    this.#jobs = this.#jobs.filter((other) => other !== job);
+    this.#waiting.delete(job);
+    for (const slot of this.#slots) this.#drop(slot, job);
+    if (this.#jobs.length === 0) {
+      this.#stopWatch?.();
+      this.#stopWatch = undefined;
+      this.#keepAlive(false);
+      this.#options.idle();
+    } else {
+      this.pump();
+    }
+  }
+
+  get isIdle(): boolean {
+    return this.#jobs.length === 0;
+  }
+
+  /** The jobs under way. */
+  get jobs(): readonly Job[] {
+    return this.#jobs;
+  }
+
+  /** Gives out what can be given out. */
+  pump(): void {
+    this.#again = true;
+    if (this.#pumping) return;
+    this.#pumping = true;
+    try {
+      while (this.#again) {
+        this.#again = false;
+        for (let depth = 0; depth < MAX_DEPTH; depth++) {
+          for (const slot of this.#slots) {
+            if (slot.chunks.length === depth) this.#giveTo(slot, depth);
+          }
+        }
+        for (const slot of this.#slots) if (slot.chunks.length === 0) this.#steal(slot);
+        for (const job of this.#jobs) if (job.reduce && job.isSettled) this.#combine(job);
+      }
+    } finally {
+      this.#pumping = false;
+    }
+  }
+
+  /** Ends all workers; those with something to do at once. Resolves when they are gone. */
+  async stop(): Promise<void> {
+    for (const slot of this.#slots) this.#release(slot, slot.chunks.length > 0 ? "kill" : "end");
+    await Promise.all(this.#endings.splice(0));
+  }
+
+  /** All workers forget the code they were sent. Call it only when idle. */
+  forget(): void {
+    for (const { worker } of this.#slots) worker?.forget();
+  }
+
+  get stats(): PoolStats {
+    const workers = this.#slots.map((slot) => ({ ...slot.stats }));
+    return {
+      items: workers.reduce((sum, { items }) => sum + items, 0),
+      chunks: workers.reduce((sum, { chunks }) => sum + chunks, 0),
+      lost: this.#lost,
+      abandoned: this.#abandoned,
+      workers,
+    };
+  }
+
+  // ---- giving out ----
+
+  #giveTo(slot: Slot, depth: number): void {
+    const { maxTasksPerWorker } = this.#options;
+    if (maxTasksPerWorker !== undefined && depth > 0) return; // the next chunk may belong to the next worker
+    for (const job of this.#jobs) {
+      if (
+        job.isOver || this.#waiting.has(job) || (depth > 0 && !slot.worker?.revocable && !job.itemsAreShort)
+      ) continue;
+      const chunk = job.take(slot.index);
+      if (chunk === "wait") {
+        this.#waiting.add(job);
+        job.ready().then(() => {
+          this.#waiting.delete(job);
+          this.pump();
+        }, (error) => job.fail(error));
+      } else if (typeof chunk === "object") {
+        this.#jobs = [...this.#jobs.filter((other) => other !== job), job];
+        this.#send(slot, chunk);
+        return;
+      }
+      if (job.isOver) return this.pump(); // the list of jobs has changed
+    }
+  }
+
+  #send(slot: Slot, chunk: Chunk): void {
+    const job = chunk.job as Job;
+    if (slot.chunks.length === 0) slot.since = performance.now();
+    let worker: Worker;
+    try {
+      worker = slot.worker ??= this.#start(slot);
+    } catch (error) {
+      job.fail(
+        new Error(`worker ${slot.index + 1} could not be started: ${(error as Error).message}`, {
+          cause: error,
+        }),
+      );
+      return;
+    }
+    try {
+      const bytes = worker.run(chunk);
+      slot.chunks.push(chunk);
+      slot.stats.sent += bytes;
+      job.lanes[slot.index].latency = worker.latency;
+      job.sent(slot.index, chunk, bytes);
+    } catch (error) {
+      job.refused(worker.name, chunk, error); // an input cannot travel
+      this.#again = true;
+    }
+  }
+
+  #start(slot: Slot): Worker {
+    const current = (): boolean => slot.worker === worker;
+    const worker: Worker = this.#options.start(slot.index, {
+      done: (chunk, reply) => current() && this.#done(slot, chunk, reply),
+      refused: (chunk, error) => current() && this.#refused(slot, chunk, error),
+      lost: (loss) => current() && this.#workerLost(slot, loss),
+      output: (stream, line) => this.#options.output(worker.name, stream, line),
+    });
+    slot.tasks = 0;
+    slot.stats.worker = worker.name;
+    worker.keepAlive(true);
+    return worker;
+  }
+
+  /** A worker without work takes what waits in another. */
+  #steal(slot: Slot): void {
+    let victim: Slot | undefined;
+    for (const other of this.#slots) {
+      if (other.chunks.length >= 2 && (!victim || other.since < victim.since)) victim = other;
+    }
+    if (victim) {
+      const chunk = victim.chunks[victim.chunks.length - 1];
+      if (!victim.worker!.revoke(chunk)) return;
+      victim.chunks.pop();
+      (chunk.job as Job).left(victim.index, chunk);
+      return this.#send(slot, chunk);
+    }
+    this.#speculate(slot);
+  }
+
+  #speculate(slot: Slot): void {
+    let slowest: Slot | undefined;
+    for (const other of this.#slots) {
+      const [chunk] = other.chunks;
+      if (!chunk || speculated.has(chunk) || chunk.job.reduce) continue;
+      if ((chunk.job as Job).options.speculate && (!slowest || other.since < slowest.since)) slowest = other;
+    }
+    const tail = slowest && (slowest.chunks[0].job as Job).tailOf(slowest.chunks[0]);
+    if (!tail) return;
+    speculated.add(slowest!.chunks[0]);
+    speculated.add(tail);
+    this.#send(slot, tail);
+  }
+
+  // ---- what comes back ----
+
+  #done(slot: Slot, chunk: Chunk, reply: Reply): void {
+    const job = this.#takeOut(slot, chunk);
+    slot.tasks += reply.ran;
+    slot.stats.items += reply.ran - reply.failures.length;
+    slot.stats.chunks++;
+    slot.stats.busy += reply.busy;
+    slot.stats.received += reply.bytes;
+    job.answered(slot.index, slot.worker!.name, chunk, reply);
+    const { maxTasksPerWorker } = this.#options;
+    if (maxTasksPerWorker !== undefined && slot.tasks >= maxTasksPerWorker && !this.#holds(slot)) {
+      this.#release(slot, "end");
+    }
+    this.pump();
+  }
+
+  #refused(slot: Slot, chunk: Chunk, error: unknown): void {
+    this.#takeOut(slot, chunk).refused(slot.worker!.name, chunk, error);
+    this.pump();
+  }
+
+  #takeOut(slot: Slot, chunk: Chunk): Job {
+    slot.chunks = slot.chunks.filter((other) => other !== chunk);
+    slot.since = performance.now();
+    const job = chunk.job as Job;
+    job.left(slot.index, chunk);
+    return job;
+  }
+
+  /** Whether the slot's worker holds values of a reduction. */
+  #holds(slot: Slot): boolean {
+    return this.#jobs.some((job) => job.held[slot.index].length > 0);
+  }
+
+  #workerLost(slot: Slot, loss: Loss): void {
+    this.#lost++;
+    const { name } = slot.worker!;
+    const [running, ...waiting] = this.#empty(slot);
+    for (const chunk of waiting) (chunk.job as Job).giveBack(chunk);
+    if (running) (running.job as Job).lost(name, running, loss);
+    this.pump();
+  }
+
+  /** The slot has no worker any more; returns what it had in flight. */
+  #empty(slot: Slot): Chunk[] {
+    const { chunks } = slot;
+    slot.worker = undefined;
+    slot.chunks = [];
+    slot.seen = undefined;
+    for (const chunk of chunks) (chunk.job as Job).left(slot.index, chunk);
+    for (const job of this.#jobs) job.forgetHeld(slot.index);
+    return chunks;
+  }
+
+  #release(slot: Slot, how: "end" | "kill"): Chunk[] {
+    const { worker } = slot;
+    if (!worker) return [];
+    this.#endings.push(how === "kill" ? worker.kill() : worker.end());
+    return this.#empty(slot);
+  }
+
+  // ---- ending early ----
+
+  #drop(slot: Slot, job: Job): void {
+    const { worker } = slot;
+    if (!worker) return;
+    slot.chunks = slot.chunks.filter((chunk) => chunk.job !== job || !worker.revoke(chunk));
+    worker.drop(job.id);
+    if (!slot.chunks.some((chunk) => chunk.job === job)) return;
+    const stop = every(GRACE_MS, () => {
+      stop();
+      if (slot.worker === worker && slot.chunks[0]?.job === job) this.#kill(slot);
+    });
+  }
+
+  /** Kills a worker in the middle of a chunk; what waited in it is given back. */
+  #kill(slot: Slot): Chunk | undefined {
+    if (!slot.worker!.killable) this.#abandoned++;
+    const [running, ...waiting] = this.#release(slot, "kill");
+    for (const chunk of waiting) (chunk.job as Job).giveBack(chunk);
+    this.pump();
+    return running;
+  }
+
+  /** Looks for items over their time. */
+  #watch(): void {
+    if (this.#stopWatch) return;
+    const shortest = Math.min(...this.#jobs.map((job) => job.timeout ?? Infinity));
+    this.#stopWatch = every(Math.max(2, Math.min(50, shortest / 8)), () => {
+      for (const slot of this.#slots) this.#lookAt(slot);
+    });
+  }
+
+  #lookAt(slot: Slot): void {
+    const now = performance.now();
+    const position = slot.worker?.position();
+    const [chunk] = slot.chunks;
+    if (!position || !chunk || position.chunk !== chunk.id) {
+      slot.seen = undefined;
+      return;
+    }
+    if (slot.seen?.chunk !== position.chunk || slot.seen.at !== position.at) {
+      slot.seen = { ...position, since: now };
+      return;
+    }
+    const job = chunk.job as Job;
+    if (job.timeout === undefined || now - slot.seen.since <= job.timeout) return;
+    const { name, killable } = slot.worker!;
+    const { at } = slot.seen;
+    const note = killable
+      ? ""
+      : "; this runtime cannot stop a busy thread: it goes on in the background and was replaced (a ProcessPool can stop it)";
+    this.#kill(slot);
+    job.overdue(name, chunk, at, note);
+    this.pump();
+  }
+
+  #keepAlive(on: boolean): void {
+    for (const slot of this.#slots) {
+      if (slot.worker && !slot.worker.keepAlive(on)) this.#release(slot, "end");
+    }
+  }
+
+  // ---- putting a reduction together ----
+
+  /** Merges the values that the workers hold, neighbours first and pairs side by side, until one is left. */
+  async #combine(job: Job): Promise<void> {
+    if (this.#combining.has(job)) return;
+    this.#combining.add(job);
+    try {
+      for (;;) {
+        const parts = job.segments
+          .flatMap((own, slot) => own.map(([start, end]) => ({ start, end, slot: this.#slots[slot] })))
+          .sort((a, b) => a.start - b.start);
+        if (parts.length === 0) {
+          job.fail(new TypeError("mapReduce of no items has no result: check that the input is not empty"));
+          return;
+        }
+        if (parts.length === 1) {
+          const worker = parts[0].slot.worker!;
+          const parcel = await worker.export(job.id, parts[0].start);
+          job.complete(worker.open(parcel));
+          return;
+        }
+        const merges: Promise<void>[] = [];
+        for (let i = 0; i + 1 < parts.length; i += 2) {
+          const [left, right] = [parts[i], parts[i + 1]];
+          merges.push(
+            (async () => {
+              const parcel = await right.slot.worker!.export(job.id, right.start);
+              job.moved(right.slot.index, right.start, left.slot.index);
+              await left.slot.worker!.merge(job.id, left.start, right.end, parcel);
+              job.merged(left.slot.index, left.start, right.end);
+            })(),
+          );
+        }
+        const failed = (await Promise.allSettled(merges)).find((merge) => merge.status === "rejected");
+        if (job.isOver) return;
+        if (!job.isSettled) return; // a worker was lost: its share runs again, then we are called again
+        if (failed) throw failed.reason;
+      }
+    } catch (error) {
+      if (job.isSettled) job.failReduction(error);
+    } finally {
+      this.#combining.delete(job);
+      if (!job.isOver) this.pump();
+    }
+  }
+}
+
+const speculated = new WeakSet<Chunk>();
+
+function newSlot(index: number): Slot {
+  const stats = { worker: "not started", items: 0, chunks: 0, busy: 0, sent: 0, received: 0 };
+  return { index, worker: undefined, chunks: [], tasks: 0, seen: undefined, since: 0, stats };
+}

@@ -1,0 +1,37 @@
+// Stand-in for JSR's @std/yaml, for machines that cannot reach JSR: `parse` and `stringify` with the original's names,
+// thin over npm:yaml. It does not offer the original's custom schemas.
+import { parse as parseYaml, stringify as stringifyYaml } from "yaml";
+
+/** The options of {@linkcode parse} that this project relies on. */
+export interface ParseOptions {
+  /** Let the last of several equal keys win instead of throwing. Default: false. */
+  allowDuplicateKeys?: boolean;
+}
+
+/** The options of {@linkcode stringify} that this project relies on. */
+export interface StringifyOptions {
+  /** Spaces of one level. Default: 2. */
+  indent?: number;
+  /** Longest line before a string is folded. Default: 80. */
+  lineWidth?: number;
+  /** Sort the keys of mappings. Default: false. */
+  sortKeys?: boolean;
+}
+
+/** Parses one YAML document; throws `SyntaxError` when it is not one. */
+export function parse(content: string, options: ParseOptions = {}): unknown {
+  try {
+    return parseYaml(content, { uniqueKeys: !options.allowDuplicateKeys, version: "1.2", merge: true });
+  } catch (error) {
+    throw new SyntaxError((error as Error).message, { cause: error });
+  }
+}
+
+/** Writes a value as one YAML document. */
+export function stringify(data: unknown, options: StringifyOptions = {}): string {
+  return stringifyYaml(data, {
+    indent: options.indent ?? 2,
+    lineWidth: options.lineWidth ?? 80,
+    sortMapEntries: options.sortKeys ?? false,
+  });
+}
