@@ -10,6 +10,14 @@ interface Fs {
   rmSync(path: string, options: { force?: boolean; recursive?: boolean }): void;
   mkdtempSync(prefix: string): string;
   existsSync(path: string): boolean;
+  statSync(path: string): Kinds;
+  readdirSync(path: string, options: { withFileTypes: true }): ({ name: string } & Kinds)[];
+}
+
+interface Kinds {
+  isFile(): boolean;
+  isDirectory(): boolean;
+  isSymbolicLink(): boolean;
 }
 
 const fs = () => builtin<Fs>("node:fs");
@@ -42,6 +50,30 @@ export function writeFile(path: string | URL, data: Uint8Array): void {
 /** Whether a path exists. */
 export function exists(path: string): boolean {
   return fs().existsSync(path);
+}
+
+/** What is at a path. */
+export type FileKind = "file" | "folder" | "link" | "other";
+
+/** What is in a folder, in no order. Links are not followed. */
+export function listFolder(path: string): { name: string; kind: FileKind }[] {
+  return fs().readdirSync(path, { withFileTypes: true }).map((entry) => ({
+    name: entry.name,
+    kind: kindOf(entry),
+  }));
+}
+
+/** What is at a path, where links lead; undefined if there is nothing, or it cannot be seen. */
+export function fileKind(path: string): FileKind | undefined {
+  try {
+    return kindOf(fs().statSync(path));
+  } catch {
+    return undefined;
+  }
+}
+
+function kindOf(entry: Kinds): FileKind {
+  return entry.isFile() ? "file" : entry.isDirectory() ? "folder" : entry.isSymbolicLink() ? "link" : "other";
 }
 
 /** A new, private temporary folder; the caller removes it with {@linkcode removeTree}. */

@@ -23,7 +23,11 @@ interface ProcessLike {
   platform: string;
   versions: Record<string, string>;
   env: Record<string, string | undefined>;
-  stdout: { write(text: string, done?: (error?: Error | null) => void): boolean; isTTY?: boolean };
+  stdout: {
+    write(text: string, done?: (error?: Error | null) => void): boolean;
+    once(event: "error", listener: () => void): unknown;
+    listenerCount(event: "error"): number;
+  };
   stderr: { write(text: string): boolean; isTTY?: boolean; columns?: number };
   stdin: AsyncIterable<Uint8Array>;
   exit(code?: number): never;
@@ -171,21 +175,43 @@ export const stdout = {
    */
   write: (text: string): Promise<void> =>
     new Promise((resolve, reject) => {
-      node!.stdout.write(text, (error) => error ? reject(error) : resolve());
+      const { stdout } = node!;
+      // An error comes to the callback and as an event; the event would end the process if nobody listened.
+      if (stdout.listenerCount("error") === 0) stdout.once("error", () => {});
+      stdout.write(text, (error) => error ? reject(error) : resolve());
     }),
 };
 
-/** Lines of standard input, without their line ends; the last line need not end in one. */
+/** A line of text, without its end. */
+export interface Line {
+  text: string;
+  /** Whether it had an end: false only for a last line that was cut, or written without one. */
+  ended: boolean;
+}
+
+/** Lines of standard input, read as they are asked for; the last line need not end in one. */
 export async function* stdinLines(): AsyncGenerator<string> {
+  for await (const { text } of cutLines(node!.stdin)) yield text;
+}
+
+/** Lines of a file, read as they are asked for. */
+export function fileLines(path: string): AsyncGenerator<Line> {
+  const { createReadStream } = builtin<{ createReadStream(path: string): AsyncIterable<Uint8Array> }>(
+    "node:fs",
+  );
+  return cutLines(createReadStream(path));
+}
+
+async function* cutLines(stream: AsyncIterable<Uint8Array>): AsyncGenerator<Line> {
   const decoder = new TextDecoder();
   let rest = "";
-  for await (const bytes of node!.stdin) {
+  for await (const bytes of stream) {
     const lines = (rest + decoder.decode(bytes, { stream: true })).split("\n");
     rest = lines.pop()!;
-    for (const line of lines) yield line.endsWith("\r") ? line.slice(0, -1) : line;
+    for (const line of lines) yield { text: line.endsWith("\r") ? line.slice(0, -1) : line, ended: true };
   }
   rest += decoder.decode();
-  if (rest !== "") yield rest;
+  if (rest !== "") yield { text: rest, ended: false };
 }
 
 /** A timer that calls again and again, but does not keep the process alive. Returns what stops it. */

@@ -28,6 +28,7 @@ import {
 } from "./modules.ts";
 import { type Scope, ScopeTable, uninitialised } from "./scopes.ts";
 import { contextsOf } from "./snapshot.ts";
+import { noteInspection, steadyInspection } from "./steady.ts";
 import { type ClassElement, type ClassShape, type Syntax, syntaxOf } from "./syntax.ts";
 import type { CodeFunction } from "./types.ts";
 import { type UnitFunction, type UnitScope, writeUnit } from "./unit.ts";
@@ -52,6 +53,7 @@ interface CodeRecord {
 /** What only a class or a function with an outer `this` gives to its maker. */
 type MakerParts = [heritage: Slot | 0, keys: Slot[] | 0, statics: Slot[] | 0, outer: Slot[] | 0, name: Slot, home: Slot];
 
+const classText = /^class\b/;
 const nativeText = /\{\s*\[native code\]\s*\}\s*$/;
 const functionPrototype = Function.prototype;
 const generatorPrototypes = [
@@ -59,8 +61,6 @@ const generatorPrototypes = [
   Object.getPrototypeOf(async function* () {}),
 ] as object[];
 const asyncPrototype = Object.getPrototypeOf(async () => {}) as object;
-
-const locations = new WeakMap<CodeFunction, Location>();
 
 export class CodeWriter {
   private readonly scopes = new ScopeTable();
@@ -94,17 +94,7 @@ export class CodeWriter {
       encoder.rows[id] = [Op.intrinsic, intrinsic];
       return;
     }
-    const method = this.methods.get(fn);
-    if (method) {
-      const [owner, key, isStatic, kind] = method;
-      encoder.rows[id] = finish(
-        [Op.method, encoder.slot(owner, id, { text: "(class)" }), [this.keySlot(key, id), isStatic ? 1 : 0, kind]],
-        encoder.props(id, fn, (key) => key === "length" || key === "name" || key === "prototype"),
-        0,
-        !Object.isExtensible(fn),
-      );
-      return;
-    }
+    if (this.methods.has(fn)) return this.methodRow(id, fn);
     const ref = referenceOf(fn);
     if (ref && this.goesByReference(ref)) return this.moduleRow(id, ref);
     if (native) return this.nativeRow(id, fn);
@@ -114,15 +104,37 @@ export class CodeWriter {
 
   /** Reads the scopes of all functions met since the last call; says false if there were none. */
   inspectPending(): boolean {
-    const ids = this.pending.splice(0);
-    if (ids.length === 0) return false;
-    const fns = ids.map((id) => this.encoder.valueOf(id) as CodeFunction);
-    const live = fns.filter((fn) => !loadedOrigin(fn));
-    const problem = live.length ? inspectorProblem() : undefined;
+    const all = this.pending.splice(0);
+    if (all.length === 0) return false;
+    // Classes first: a method that was met on its own then still belongs to its class.
+    const fnOf = (id: number) => this.encoder.valueOf(id) as CodeFunction;
+    for (const id of all) if (classText.test(textOf(fnOf(id)))) this.matchMethods(fnOf(id));
+    const ids = all.filter((id) => {
+      if (this.methods.has(fnOf(id))) this.methodRow(id, fnOf(id));
+      return !this.methods.has(fnOf(id));
+    });
+    const fns = ids.map(fnOf);
     const inspected = new Map<CodeFunction, Inspected>();
+    const live = fns.filter((fn) => {
+      const known = steadyInspection(fn);
+      if (known) inspected.set(fn, known);
+      return !known && !loadedOrigin(fn);
+    });
+    const problem = live.length ? inspectorProblem() : undefined;
     if (live.length && problem === undefined) inspectFunctions(live).forEach((found, i) => inspected.set(live[i], found));
     fns.forEach((fn, i) => this.writeFunction(ids[i], fn, inspected.get(fn), problem));
     return true;
+  }
+
+  private methodRow(id: number, fn: CodeFunction): void {
+    const { encoder } = this;
+    const [owner, key, isStatic, kind] = this.methods.get(fn)!;
+    encoder.rows[id] = finish(
+      [Op.method, encoder.slot(owner, id, { text: "(class)" }), [this.keySlot(key, id), isStatic ? 1 : 0, kind]],
+      encoder.props(id, fn, (key) => key === "length" || key === "name" || key === "prototype"),
+      0,
+      !Object.isExtensible(fn),
+    );
   }
 
   private keySlot(key: PropertyKey, id: number): Slot {
@@ -183,16 +195,19 @@ export class CodeWriter {
     const origin = loadedOrigin(fn);
     const text = textOf(fn);
     const location = inspected?.location;
-    if (location) locations.set(fn, location);
     const url = origin ? origin.url : location ? moduleUrl(location.scriptId) : "";
     if (/^(node|ext|deno):/.test(url)) return this.runtimeFunction(id, fn);
     const syntax = this.parse(id, fn, text);
     const evaluate = evaluatorOf(fn);
     const outer = this.outerParts(id, fn, syntax, origin?.outer, evaluate);
+    if (inspected && !steadyInspection(fn)) noteInspection(fn, inspected, syntax.free);
+    const captures = inspected?.scopes.some(({ description, object }) =>
+      description !== "Global" && syntax.free.some((name) => Object.hasOwn(object, name))
+    );
     const chain = origin
       ? this.scopes.openChain(origin.scope)
       : inspected
-      ? this.scopes.chain(fn, inspected.scopes, location?.scriptId ?? "", contextsOf(fn))
+      ? !captures ? [] : this.scopes.chain(fn, inspected.scopes, location?.scriptId ?? "", contextsOf(fn))
       : evaluate
       ? [this.scopes.evaluated(evaluate)]
       : [];
@@ -205,7 +220,7 @@ export class CodeWriter {
       bindings: new Map(),
       url,
       ...position(origin, location, syntax, text),
-      strict: origin ? origin.strict : isStrict(fn, syntax, chain, inspected === undefined),
+      strict: origin ? origin.strict : isStrict(fn, syntax, inspected),
       dropName: false,
       wrapped: outer !== 0,
       givenKeys: 0,
@@ -748,10 +763,20 @@ function usualPrototype(syntax: Syntax): object {
   return syntax.isAsync ? asyncPrototype : functionPrototype;
 }
 
-function isStrict(fn: CodeFunction, syntax: Syntax, chain: Scope[], blind: boolean): boolean {
-  if (syntax.strictDirective || chain.some((scope) => scope.kind === "module")) return true;
-  if (syntax.form === "function") return !Object.hasOwn(fn, "caller") && (blind || !syntax.isAsync && !syntax.isGenerator);
-  return blind;
+function isStrict(fn: CodeFunction, syntax: Syntax, inspected: Inspected | undefined): boolean {
+  if (syntax.strictDirective) return true;
+  if (inspected?.scopes.some(({ description }) => description.startsWith("Module"))) return true;
+  return refusesCaller(fn);
+}
+
+/** Whether a function is strict, arrow or method code: `caller` of all other functions may be read. */
+function refusesCaller(fn: CodeFunction): boolean {
+  try {
+    Reflect.get(fn, "caller");
+    return false;
+  } catch {
+    return true;
+  }
 }
 
 function position(
@@ -764,5 +789,6 @@ function position(
   if (!location) return { line: -1, column: 0 };
   const before = text.slice(0, syntax.anchor);
   const lines = before.split("\n").length - 1;
+  // With lines before the anchor the column of the first line is unknown; only that line's columns are off.
   return { line: location.line - lines, column: lines ? 0 : Math.max(0, location.column - syntax.anchor) };
 }

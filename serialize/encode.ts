@@ -14,7 +14,7 @@ import { builtin } from "../runtime/mod.ts";
 import { CodeWriter } from "./code.ts";
 import { UnserializableError } from "./errors.ts";
 import { intrinsicObject } from "./intrinsics.ts";
-import type { ModuleRef } from "./modules.ts";
+import { builtinExport, type ModuleRef } from "./modules.ts";
 import { isPlain, isPlainPrimitive } from "./plain.ts";
 import { registrationFor } from "./registry.ts";
 import { learnContexts } from "./snapshot.ts";
@@ -311,6 +311,12 @@ export class Encoder {
   }
 
   private namespaceRow(id: number, value: object): NodeRow {
+    const ref = builtinExport((value as { default?: unknown }).default);
+    if (ref?.name === "default") {
+      this.usesCode = true;
+      this.imports.push({ ...ref, name: "*" });
+      return [Op.module, ["", ref.specifier, "*"]];
+    }
     // Not imported where it was captured, so by value: an object of the exports with no prototype, as it looks.
     const row: NodeRow = [Op.object];
     const props: unknown[] = [];

@@ -13,6 +13,7 @@ import type { CodeFunction } from "./types.ts";
 
 interface InspectorSession {
   connect(): void;
+  disconnect(): void;
   post(method: string, params: object, done: (error: unknown, reply: unknown) => void): void;
   on(event: string, listener: (message: { params: Record<string, unknown> }) => void): void;
 }
@@ -74,7 +75,6 @@ export function inspectorProblem(): string | undefined {
   try {
     ticker = builtin<typeof ticker>("node:process");
     const opened = new (builtin<{ Session: new () => InspectorSession }>("node:inspector")).Session();
-    opened.connect();
     session = opened;
     Object.defineProperty(globalThis, drop, { value: cell, enumerable: false, configurable: true });
     opened.on("Debugger.scriptParsed", ({ params }) => urls.set(String(params.scriptId), String(params.url)));
@@ -128,8 +128,20 @@ function propertiesOf(objectId: string): RemoteProperties {
   return post<RemoteProperties>("Runtime.getProperties", { objectId, ownProperties: true });
 }
 
-function release(): void {
-  post("Runtime.releaseObjectGroup", { objectGroup: group });
+let open = 0;
+
+/**
+ * Connects for the time of one question. In Deno a worker takes half a second longer to start while a session
+ * is connected, so none may stay; connecting takes 5 us, and disconnecting drops all handles.
+ */
+function connected<T>(ask: () => T): T {
+  if (open === 0) session!.connect();
+  open++;
+  try {
+    return ask();
+  } finally {
+    if (--open === 0) session!.disconnect();
+  }
 }
 
 function taken(): unknown {
@@ -143,7 +155,13 @@ function liveValues(objectId: string, remote: RemoteObject[]): unknown[] {
   post("Runtime.callFunctionOn", {
     objectId,
     arguments: remote.map(({ objectId, value, unserializableValue, type }) =>
-      objectId ? { objectId } : unserializableValue ? { unserializableValue } : type === "undefined" ? {} : { value }
+      objectId
+        ? { objectId }
+        : unserializableValue
+        ? { unserializableValue }
+        : type === "undefined"
+        ? {}
+        : { value }
     ),
     functionDeclaration: keepArguments,
     silent: true,
@@ -158,8 +176,8 @@ function scopeList(live: unknown): LiveScope[] {
 
 /** Locations and scopes of functions. A function that has none (native, bound) gets an empty list. */
 export function inspectFunctions(functions: readonly CodeFunction[]): Inspected[] {
-  const found: Inspected[] = [];
-  try {
+  return connected(() => {
+    const found: Inspected[] = [];
     const lists: RemoteObject[] = [];
     const owners: number[] = [];
     let anchor = "";
@@ -178,43 +196,43 @@ export function inspectFunctions(functions: readonly CodeFunction[]): Inspected[
       found.push(inspected);
     }
     if (lists.length === 1) {
-      post("Runtime.callFunctionOn", { objectId: lists[0].objectId, functionDeclaration: keepThis, silent: true });
+      post("Runtime.callFunctionOn", {
+        objectId: lists[0].objectId,
+        functionDeclaration: keepThis,
+        silent: true,
+      });
       found[owners[0]].scopes = scopeList(taken());
     } else if (lists.length) {
       const live = liveValues(anchor, lists);
       owners.forEach((owner, i) => found[owner].scopes = scopeList(live[i]));
     }
-  } finally {
-    release();
-  }
-  return found;
+    return found;
+  });
 }
 
 /** Target, `this` and arguments of a bound function, or undefined if it is not one. */
-export function boundParts(fn: CodeFunction): { target: CodeFunction; self: unknown; args: unknown[] } | undefined {
-  try {
+export function boundParts(
+  fn: CodeFunction,
+): { target: CodeFunction; self: unknown; args: unknown[] } | undefined {
+  return connected(() => {
     const id = handleOf(fn);
     const parts = new Map(propertiesOf(id).internalProperties?.map((p) => [p.name, p.value!]));
     if (!parts.has("[[TargetFunction]]")) return undefined;
     const names = ["[[TargetFunction]]", "[[BoundThis]]", "[[BoundArgs]]"];
     const [target, self, args] = liveValues(id, names.map((name) => parts.get(name)!));
     return { target: target as CodeFunction, self, args: Array.from(args as unknown[]) };
-  } finally {
-    release();
-  }
+  });
 }
 
 /** Private fields of an object or private static fields of a class: name with `#`, in order of definition. */
 export function privateFields(owner: object): [name: string, value: unknown][] {
-  try {
+  return connected(() => {
     const id = handleOf(owner);
     const fields = (propertiesOf(id).privateProperties ?? []).filter((p) => p.value !== undefined);
     if (fields.length === 0) return [];
     const values = liveValues(id, fields.map((p) => p.value!));
     return fields.map((p, i) => [p.name, values[i]]);
-  } finally {
-    release();
-  }
+  });
 }
 
 /**
@@ -225,19 +243,20 @@ export function privateFields(owner: object): [name: string, value: unknown][] {
  */
 export function scriptUrl(scriptId: string): string {
   if (!urls.has(scriptId)) {
-    interface Frame {
-      scriptId: string;
-      url: string;
-    }
-    const { exceptionDetails } = post<{ exceptionDetails?: { stackTrace?: { callFrames: Frame[] } } }>(
-      "Runtime.evaluate",
-      { expression: "throw 0", silent: true },
-    );
-    for (const frame of exceptionDetails?.stackTrace?.callFrames ?? []) urls.set(frame.scriptId, frame.url);
-  }
-  if (!urls.has(scriptId)) {
-    post("Debugger.enable", {});
-    post("Debugger.disable", {});
+    connected(() => {
+      interface Frame {
+        scriptId: string;
+        url: string;
+      }
+      const { exceptionDetails } = post<{ exceptionDetails?: { stackTrace?: { callFrames: Frame[] } } }>(
+        "Runtime.evaluate",
+        { expression: "throw 0", silent: true },
+      );
+      for (const frame of exceptionDetails?.stackTrace?.callFrames ?? []) urls.set(frame.scriptId, frame.url);
+      if (urls.has(scriptId)) return;
+      post("Debugger.enable", {});
+      post("Debugger.disable", {});
+    });
   }
   if (!urls.has(scriptId)) urls.set(scriptId, "");
   return urls.get(scriptId)!;
@@ -245,40 +264,34 @@ export function scriptUrl(scriptId: string): string {
 
 /** Source text of a script as V8 runs it: types erased. */
 export function scriptSource(scriptId: string): string {
-  post("Debugger.enable", {});
-  try {
+  return connected(() => {
+    post("Debugger.enable", {});
     return post<{ scriptSource: string }>("Debugger.getScriptSource", { scriptId }).scriptSource;
-  } finally {
-    post("Debugger.disable", {});
-  }
+  });
 }
 
 /** Identities of functions in a heap snapshot. */
 export function heapIds(fns: readonly CodeFunction[]): number[] {
-  try {
+  return connected(() => {
     return fns.map((fn) =>
       Number(
         post<{ heapSnapshotObjectId: string }>("HeapProfiler.getHeapObjectId", { objectId: handleOf(fn) })
           .heapSnapshotObjectId,
       )
     );
-  } finally {
-    release();
-  }
+  });
 }
 
 /** A heap snapshot as text, with identities asked for while objects are being tracked. */
 export function snapshotText(identify: () => number[]): { ids: number[]; text: string } {
-  chunks.length = 0;
-  post("HeapProfiler.startTrackingHeapObjects", { trackAllocations: false });
-  let ids: number[] = [];
-  try {
-    ids = identify();
-  } finally {
+  return connected(() => {
+    chunks.length = 0;
+    post("HeapProfiler.startTrackingHeapObjects", { trackAllocations: false });
+    const ids = identify();
     // Unlike takeHeapSnapshot, this delivers the snapshot before it returns.
     post("HeapProfiler.stopTrackingHeapObjects", { reportProgress: false, captureNumericValue: false });
-  }
-  const text = chunks.join("");
-  chunks.length = 0;
-  return { ids, text };
+    const text = chunks.join("");
+    chunks.length = 0;
+    return { ids, text };
+  });
 }

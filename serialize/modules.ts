@@ -75,6 +75,7 @@ export function referenceOf(value: object): ModuleRef | undefined {
 
 /** The built-in module that exports a value whose script belongs to the runtime. */
 export function builtinExport(value: unknown): ModuleRef | undefined {
+  if (value === undefined || value === null) return undefined;
   const names = builtin<{ builtinModules: string[] }>("node:module").builtinModules;
   for (const name of names) {
     if (/^_|\/|^(sys|punycode|wasi|repl|inspector|trace_events|cluster|domain)$/.test(name)) continue;

@@ -1,40 +1,49 @@
 /**
- * From a position in the JavaScript that runs to the line the user wrote. Deno maps the frames of modules
- * that it transpiled, but only in the isolate that loaded them, and it keeps the source maps to itself. So
- * the question is put in its own terms: a script that pretends to be that place throws, and the frame that
- * Deno prints for it tells the answer.
+ * From a position in the JavaScript that V8 runs to the position in the file that the user wrote.
+ *
+ * Code that was loaded elsewhere keeps the positions of the transpiled text, because only the process that loaded the module has
+ * its source map. There, a tiny script that pretends to stand at the position and looks at its own stack frame gets it
+ * mapped by the runtime. Where nothing is mapped, the position comes back unchanged.
  */
-import { builtin, runtimeName } from "../runtime/mod.ts";
+import { builtin } from "../runtime/mod.ts";
 
-interface Vm {
-  Script: new (code: string, options: Record<string, unknown>) => { runInThisContext(): unknown };
+/** A position as stack traces show it: both from 1. */
+export interface Position {
+  line: number;
+  column: number;
 }
 
-const known = new Map<string, { line: number; column: number }>();
-const MAX_KNOWN = 10_000;
+const cache = new Map<string, Position>();
+const cacheLimit = 10_000;
 
-/**
- * The position in the user's file of a position in the running code, both counted from 1. Under Node, and for
- * modules this isolate has not loaded, it is the same position.
- */
-export function mapPosition(url: string, line: number, column: number): { line: number; column: number } {
-  if (runtimeName === "node") return { line, column };
-  const key = `${url}:${line}:${column}`;
-  let found = known.get(key);
+/** The position in the user's file, if the module with this URL was loaded in this process. */
+export function mapPosition(url: string, line: number, column: number): Position {
+  const key = `${line}:${column} ${url}`;
+  let found = cache.get(key);
   if (!found) {
-    if (known.size >= MAX_KNOWN) known.clear();
-    known.set(key, found = ask(url, line, column) ?? { line, column });
+    found = ask(url, line, column) ?? { line, column };
+    if (cache.size >= cacheLimit) cache.clear();
+    cache.set(key, found);
   }
   return found;
 }
 
-function ask(url: string, line: number, column: number): { line: number; column: number } | undefined {
-  const { Script } = builtin<Vm>("node:vm");
+interface Vm {
+  Script: new (code: string, options: object) => { runInThisContext(): unknown };
+}
+
+function ask(url: string, line: number, column: number): Position | undefined {
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = 1;
   try {
-    new Script("throw new Error()", { filename: url, lineOffset: line - 1, columnOffset: column - 1 }).runInThisContext();
-  } catch (error) {
-    const frame = /:(\d+):(\d+)\)?$/m.exec((error as Error).stack!.split("\n")[1] ?? "");
-    if (frame) return { line: Number(frame[1]), column: Number(frame[2]) };
+    const { Script } = builtin<Vm>("node:vm");
+    const options = { filename: url, lineOffset: line - 1, columnOffset: column - 1 };
+    const stack = new Script("new Error().stack", options).runInThisContext();
+    const at = /:(\d+):(\d+)\)?$/.exec(String(stack).split("\n")[1] ?? "");
+    return at ? { line: Number(at[1]), column: Number(at[2]) } : undefined;
+  } catch {
+    return undefined;
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit;
   }
-  return undefined;
 }

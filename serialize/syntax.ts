@@ -99,6 +99,7 @@ export function syntaxOf(text: string, hasPrototype: boolean): Syntax {
   return known;
 }
 
+const methodPrefix = "({m(){(";
 // deno-lint-ignore no-explicit-any
 type Node = any;
 const parseOptions = {
@@ -111,10 +112,11 @@ const parseOptions = {
 
 function analyse(text: string, hasPrototype: boolean): Syntax {
   let node: Node;
-  let shift = 1;
+  // Inside a method, so that new.target and super parse.
+  let shift = methodPrefix.length;
   let key: Node;
   const asExpression = () =>
-    (parse(`(${text}\n)`, parseOptions).body[0] as Node).expression;
+    (parse(`${methodPrefix}${text}\n)}})`, parseOptions).body[0] as Node).expression.properties[0].value.body.body[0].expression;
   const asMethod = () => {
     const wrapped = parse(`({${text}\n})`, parseOptions);
     shift = 2;
@@ -142,7 +144,8 @@ function analyse(text: string, hasPrototype: boolean): Syntax {
   const walker = new Walker(shift);
   walker.root(node, form);
   if (key?.computed) walker.expression(key.key);
-  const paren = form === "class" ? 0 : text.indexOf("(", form === "arrow" ? 0 : (key ? key.key.end : node.id?.end ?? 0) - shift);
+  const paren = form === "class" || form === "arrow" ? 0 : text.indexOf("(", (key ? key.key.end : node.id?.end ?? 0) - shift);
+  const shape = form === "class" ? classShape(text, node, shift) : undefined;
   return {
     form,
     isAsync: node.async === true,
@@ -163,16 +166,11 @@ function analyse(text: string, hasPrototype: boolean): Syntax {
       (node.body.type === "BlockStatement" && node.body.body.some((s: Node) => s.directive === "use strict")),
     importMeta: walker.importMeta,
     computedKey: key?.computed ? bracketed(text, key.key, shift) : undefined,
-    anchor: form === "arrow" ? arrowAnchor(text, node, shift) : Math.max(paren, 0),
-    shape: form === "class" ? classShape(text, node, shift) : undefined,
+    anchor: shape
+      ? Math.max(0, (shape.constructorParameters?.range[0] ?? 1) - 1)
+      : Math.max(paren, 0),
+    shape,
   };
-}
-
-function arrowAnchor(text: string, node: Node, shift: number): number {
-  if (!node.async) return 0;
-  const first = node.params[0];
-  const paren = text.indexOf("(", 5);
-  return first && (paren < 0 || first.start - shift < paren) ? first.start - shift : Math.max(paren, 0);
 }
 
 function arity(params: Node[]): number {
@@ -577,4 +575,36 @@ export function moduleSyntax(text: string): ModuleSyntax {
     }
   }
   return { imports };
+}
+
+/**
+ * Every name that a script assigns to anywhere, `var` with a value included, or undefined if it cannot be told (direct
+ * eval, `with`, or a syntax that is not understood).
+ */
+export function assignedNames(text: string): Set<string> | undefined {
+  const names = new Set<string>();
+  const pending: Node[] = [];
+  try {
+    pending.push(parse(text, { ...parseOptions, sourceType: "module", allowHashBang: true }));
+  } catch {
+    return undefined;
+  }
+  const target = (pattern: Node) => {
+    for (const name of boundNames(pattern)) names.add(name);
+  };
+  while (pending.length) {
+    const node = pending.pop();
+    if (node.type === "WithStatement") return undefined;
+    if (node.type === "CallExpression" && node.callee.name === "eval") return undefined;
+    if (node.type === "AssignmentExpression") target(node.left);
+    else if (node.type === "UpdateExpression") target(node.argument);
+    else if (node.type === "ForInStatement" || node.type === "ForOfStatement") {
+      if (node.left.type !== "VariableDeclaration") target(node.left);
+      else if (node.left.kind === "var") target(node.left.declarations[0].id);
+    } else if (node.type === "VariableDeclaration" && node.kind === "var") {
+      for (const d of node.declarations) if (d.init) target(d.id);
+    }
+    pending.push(...children(node));
+  }
+  return names;
 }

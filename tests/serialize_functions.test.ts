@@ -184,7 +184,7 @@ test("bound functions and builtins by identity", () => {
 test("own properties, names, lengths and prototypes of functions", () => {
   const f = Object.assign((a: number, b: number) => a + b, { meta: { x: 1 } });
   const back = trip(f);
-  assertEquals([back.meta, back.name, back.length], [{ x: 1 }, "f", 2]);
+  assertEquals([back.meta, back.name, back.length], [{ x: 1 }, "", 2]);
   assertEquals(String(back), String(f));
   const renamed = Object.defineProperty(() => 1, "name", { value: "other" });
   assertEquals(trip(renamed).name, "other");
@@ -288,8 +288,8 @@ test("refusals name the path through captured variables and data", () => {
 });
 
 test("direct eval, lone private methods and new.target of the outside are refused", () => {
-  const x = 1;
-  assert(refusal(() => [eval("x"), x]).reason.includes("eval"));
+  const evaluates = new Function("x", "return () => eval('x')")(1);
+  assert(refusal(evaluates).reason.includes("eval"));
   class P {
     #secret = 1;
     read() {

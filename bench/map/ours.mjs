@@ -12,7 +12,7 @@ function contender(className) {
       library = await import("@pathos/pathos/map");
     },
     open() {
-      pool = new library[className]({ workers: WORKERS });
+      pool = new library[className](className === "SerialPool" ? {} : { workers: WORKERS });
     },
     runs: {
       trivial: (xs) => pool.map(trivial, xs),

@@ -1,5 +1,5 @@
 // Puts the contenders where they can run: a copy of this folder in bench/.peers with the npm peers at the versions
-// of package-lock.json, our own npm package for Node, and Debian's joblib and dask. What is there already stays.
+// of bench/peers/package-lock.json, our own npm package for Node, and Debian's joblib and dask. What is there already stays.
 import { buildPackage } from "../../tasks/npm.ts";
 import { must, ROOT } from "../../tasks/process.ts";
 
@@ -7,6 +7,7 @@ import { must, ROOT } from "../../tasks/process.ts";
 export const PEERS = `${ROOT}/bench/.peers`;
 
 const SOURCE = `${ROOT}/bench/map`;
+const VERSIONS = `${ROOT}/bench/peers`;
 const DEBIAN = ["python3-joblib", "python3-distributed"];
 
 /** Which parts a run needs. */
@@ -29,15 +30,18 @@ export async function setUp(needs: Needs): Promise<Partial<Record<keyof Needs, s
       console.error(`set-up of ${part} failed, its rows are left out: ${failures[part]}`);
     }
   };
-  const lockChanged =
-    await readText(`${PEERS}/package-lock.json`) !== await readText(`${SOURCE}/package-lock.json`);
   for await (const { name, isFile } of Deno.readDir(SOURCE)) {
-    if (isFile && name !== "package-lock.json") await Deno.copyFile(`${SOURCE}/${name}`, `${PEERS}/${name}`);
+    if (isFile) await Deno.copyFile(`${SOURCE}/${name}`, `${PEERS}/${name}`);
   }
+  // Without a package.json beside them the contenders would belong to the checkout.
+  await Deno.copyFile(`${VERSIONS}/package.json`, `${PEERS}/package.json`);
   await attempt("npm", async () => {
-    if (!lockChanged && await exists(`${PEERS}/node_modules/piscina`)) return;
+    const lock = await Deno.readTextFile(`${VERSIONS}/package-lock.json`);
+    const installed = await exists(`${PEERS}/node_modules/piscina`) &&
+      await readText(`${PEERS}/package-lock.json`) === lock;
+    if (installed) return;
     say("installing piscina, tinypool and workerpool with npm");
-    await Deno.copyFile(`${SOURCE}/package-lock.json`, `${PEERS}/package-lock.json`);
+    await Deno.writeTextFile(`${PEERS}/package-lock.json`, lock);
     await must("npm", ["ci", "--no-audit", "--no-fund"], { cwd: PEERS });
   });
   await attempt("node", async () => {

@@ -52,13 +52,10 @@ export function targets(table: Table): Target[] {
       ratio(`(c) ${pool} / best static split`, 0.95, pool, [`${runtime} ideal control`], ["c"]);
       ratio(`(c) ${pool} / best npm peer`, 0.98, pool, npm, ["c"]);
     }
-    ratio(
-      `(d) ${ours} / piscina, copied or moved`,
-      runtime === "deno" ? 20 : 1,
-      ours,
-      [`${runtime} piscina`],
-      ["d", "d-moved"],
-    );
+    const least = runtime === "deno" ? 20 : 1;
+    ratio(`(d) ${ours} / piscina, copied`, least, ours, [`${runtime} piscina`], ["d"]);
+    // Moved buffers are lost to the caller, which our pools never do; the comparison is in piscina's favour.
+    ratio(`(d) ${ours} / piscina, given away`, least, ours, [`${runtime} piscina`], ["d-moved"], "d");
   }
   const start = (which: "median" | "best") => figure("start", "deno ours ThreadPool", which);
   if (!Number.isNaN(start("median"))) {

@@ -1,0 +1,71 @@
+#!/usr/bin/env -S deno run -A
+/**
+ * The `pathos` command: finds the verb, gives it its arguments, and turns what it throws into one message and
+ * an exit status. What the verbs are, each tells itself (`cli/map.ts`).
+ *
+ * ```sh
+ * deno run -A jsr:@pathos/pathos/cli map ./work.ts:analyse 'data/*.csv' > out.jsonl
+ * ```
+ *
+ * @module
+ */
+import config from "./deno.json" with { type: "json" };
+import { parseFlags, UsageError, type Verb } from "./cli/flags.ts";
+import { overview, verbHelp } from "./cli/help.ts";
+import { mapVerb } from "./cli/map.ts";
+import { didYouMean } from "./cli/nearest.ts";
+import { exit, programArgs, runtimeName, runtimeVersion, stderr, stdout } from "./runtime/mod.ts";
+
+const VERBS: readonly Verb[] = [mapVerb];
+
+async function main([first, ...rest]: string[]): Promise<number> {
+  if (first === "--version") {
+    await print(`pathos ${config.version} (${runtimeName} ${runtimeVersion()})\n`);
+    return 0;
+  }
+  if (first === undefined || first === "--help" || first === "-h" || (first === "help" && !rest.length)) {
+    await print(overview(VERBS, config.version));
+    return 0;
+  }
+  if (first === "help") {
+    await print(verbHelp(findVerb(rest[0])));
+    return 0;
+  }
+  const verb = findVerb(first);
+  const args = parseFlags(verb, rest);
+  if (args.on("help")) {
+    await print(verbHelp(verb));
+    return 0;
+  }
+  return await verb.run(args);
+}
+
+function findVerb(name: string): Verb {
+  const verb = VERBS.find((verb) => verb.name === name);
+  if (verb) return verb;
+  const what = name.startsWith("-") ? `flag ${name} before the verb` : `verb ${name}`;
+  const meant = didYouMean(name.replace(/^-+/, ""), [...VERBS.map((verb) => verb.name), "help"]);
+  throw new UsageError(`there is no ${what}${meant || "; pathos help lists the verbs"}`);
+}
+
+async function print(text: string): Promise<void> {
+  await stdout.write(text).catch((error) => {
+    if (error.code !== "EPIPE") throw error; // the reader has seen enough
+  });
+}
+
+/** The message of an error; what is not the user's mistake shows where it comes from. */
+function explain(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  if (error instanceof UsageError) return error.message;
+  const cause = error.cause === undefined ? "" : `\n  caused by ${explain(error.cause)}`;
+  return `${error.stack ?? error.message}${cause}`;
+}
+
+const verbs = programArgs();
+const status = await main(verbs).catch((error) => {
+  const verb = VERBS.some(({ name }) => name === verbs[0]) ? ` ${verbs[0]}` : "";
+  stderr.write(`pathos${verb}: ${explain(error)}\n`);
+  return 2;
+});
+exit(status);

@@ -1,0 +1,30 @@
+/**
+ * Code that runs in one loop, run on every core: ordinary functions, with whatever surrounds them, mapped over
+ * any iterable in threads or processes; and functions and values as bytes.
+ *
+ * ```ts
+ * import { ThreadPool } from "@pathos/pathos";
+ *
+ * await using pool = new ThreadPool();
+ * const k = 3;
+ * const helper = (x: number) => x * x;
+ * console.log(await pool.map((x: number) => helper(x) + k, [1, 2, 3])); // [4, 7, 12]
+ * ```
+ *
+ * The everyday names are here; everything else is in the namespaces `map` and `serialize`, which are also
+ * exports of their own (`@pathos/pathos/map`).
+ *
+ * @module
+ */
+export * from "./map/mod.ts";
+export {
+  capture,
+  CorruptDataError,
+  dumps,
+  loads,
+  register,
+  UnserializableError,
+  UntrustedCodeError,
+} from "./serialize/mod.ts";
+export * as map from "./map/mod.ts";
+export * as serialize from "./serialize/mod.ts";
