@@ -14,6 +14,7 @@ import { parseFlags, UsageError, type Verb } from "./cli/flags.ts";
 import { overview, verbHelp } from "./cli/help.ts";
 import { mapVerb } from "./cli/map.ts";
 import { didYouMean } from "./cli/nearest.ts";
+import { UnserializableError } from "./serialize/mod.ts";
 import { exit, programArgs, runtimeName, runtimeVersion, stderr, stdout } from "./runtime/mod.ts";
 
 const VERBS: readonly Verb[] = [mapVerb];
@@ -57,7 +58,7 @@ async function print(text: string): Promise<void> {
 /** The message of an error; what is not the user's mistake shows where it comes from. */
 function explain(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  if (error instanceof UsageError) return error.message;
+  if (error instanceof UsageError || error instanceof UnserializableError) return error.message;
   const cause = error.cause === undefined ? "" : `\n  caused by ${explain(error.cause)}`;
   return `${error.stack ?? error.message}${cause}`;
 }

@@ -9,11 +9,10 @@ import { ProcessPool, SerialPool, ThreadPool } from "../map/pools.ts";
 import { progressLine } from "../map/progress.ts";
 import { duration, type Parsed, size, UsageError, type Verb, wholeNumber } from "./flags.ts";
 import { type Inputs, openInputs } from "./inputs.ts";
-import { toJson } from "./json.ts";
 import { type LineOutput, lineOutput } from "./output.ts";
 import { type Earlier, readEarlier } from "./resume.ts";
 import { loadExport, splitExport } from "./user_module.ts";
-import { type Numbered, type NumberedText, type Work, workByImport, workByValue } from "./work.ts";
+import { type Numbered, type NumberedText, toJson, type Work, workByImport, workByValue } from "./work.ts";
 
 /** The verb `map`. */
 export const mapVerb: Verb = {

@@ -56,6 +56,7 @@ function typeName(items: ArrayLike<unknown>): string | undefined {
  * Packs `items[offset .. offset + count)`.
  *
  * @param sharing Whether the receiver is a thread of this process.
+ * @param code Hash of the function that gets the values: their classes are those it knows.
  * @throws {UnserializableError} If a value cannot travel.
  */
 export function packColumn(
@@ -64,6 +65,7 @@ export function packColumn(
   count: number,
   book: CodeBook,
   sharing: boolean,
+  code?: string,
 ): PackedColumn {
   const type = typeName(items);
   if (type !== undefined) {
@@ -82,7 +84,7 @@ export function packColumn(
   const list = offset === 0 && count === items.length && Array.isArray(items)
     ? items
     : Array.prototype.slice.call(items, offset, offset + count);
-  const { bytes, buffers, needs } = book.encode(list);
+  const { bytes, buffers, needs } = book.encode(list, { prefer: code });
   const shared: number[] = [];
   const parts = [
     ownBuffer(bytes),

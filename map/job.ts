@@ -10,7 +10,7 @@ import { chunkSize, type Lane, meanRate, record, TARGET_MS } from "./balance.ts"
 import { TaskError, TimeoutError, WorkerLostError } from "./errors.ts";
 import type { NumberArray, Progress, ResolvedOptions } from "./options.ts";
 import { abortReason } from "./options.ts";
-import { describeItem, tidyError } from "./report.ts";
+import { describeItem } from "./report.ts";
 import { type ItemFunction, ItemTimeout } from "./runner.ts";
 import type { Sink } from "./sinks.ts";
 import type { Source } from "./source.ts";
@@ -203,7 +203,7 @@ export class Job implements WorkerJob {
       this.#again.push({ ...part(chunk, at, at + 1), throws: chunk.throws + 1 });
       return;
     }
-    const cause = tidyError(thrown);
+    const cause = thrown;
     const what = cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause);
     this.#failItem(
       index,
@@ -329,7 +329,7 @@ export class Job implements WorkerJob {
       for (let at = 0; at < chunk.count; at++) this.#again.push(part(chunk, at, at + 1));
       return;
     }
-    const cause = tidyError(reason);
+    const cause = reason;
     const { start: index } = chunk;
     const what = cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause);
     this.#failItem(
@@ -370,7 +370,7 @@ export class Job implements WorkerJob {
 
   /** Reductions: two values could not be merged. */
   failReduction(error: unknown): void {
-    const cause = tidyError(error);
+    const cause = error;
     const what = cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause);
     this.fail(
       new TaskError(`the results could not be reduced: ${what}`, { index: -1, worker: "the pool", cause }),

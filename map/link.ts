@@ -5,6 +5,7 @@
 import type { CodeBook } from "../serialize/codebook.ts";
 import { buffersOf, type ColumnHead, packColumn, type PackedColumn, unpackColumn } from "./columns.ts";
 import { Control, type FromWorker, type ToWorker } from "./protocol.ts";
+import { tidyRemote } from "./report.ts";
 import type { Chunk, Loss, Parcel, Reply, Worker, WorkerEvents, WorkerJob } from "./worker.ts";
 
 type Buffers = readonly (ArrayBuffer | SharedArrayBuffer)[];
@@ -61,6 +62,7 @@ export function openLink(
     shipped.add(hash);
     line.send({ do: "code", hash, imports: payload.imports, needs: payload.needs }, [
       payload.bytes.slice().buffer,
+      ...payload.shared,
     ]);
   };
 
@@ -88,6 +90,7 @@ export function openLink(
       reduce: job.reduceCode?.hash,
       stopAtError: job.stopAtError,
       ticks: job.timeout !== undefined,
+      numbers: job.out !== undefined,
       out: out?.head,
     }, out?.buffers ?? []);
   };
@@ -101,7 +104,7 @@ export function openLink(
       introduce(chunk);
       const { heads, buffers, bytes } = pack(
         chunk.columns.map(({ items, offset }) =>
-          packColumn(items, offset, chunk.count, book, traits.sharing)
+          packColumn(items, offset, chunk.count, book, traits.sharing, chunk.job.code!.hash)
         ),
       );
       const claim = claims = (claims + 1) & 0xfffffff;
@@ -196,7 +199,7 @@ export function openLink(
           const errors = unpackColumn(message.errors, errorBuffers, message.failures.length, book);
           events.done(chunk, {
             values: valuesOf(chunk, message.values, buffers, message.ran),
-            failures: message.failures.map((at, i) => ({ at, error: errors[i] })),
+            failures: message.failures.map((at, i) => ({ at, error: tidyRemote(errors[i]) })),
             ran: message.ran,
             busy: message.busy,
             bytes: buffers.reduce(
@@ -213,7 +216,7 @@ export function openLink(
       case "refused": {
         const given = chunks.get(message.chunk);
         chunks.delete(message.chunk);
-        if (given) events.refused(given.chunk, unpackColumn(message.error, buffers, 1, book)[0]);
+        if (given) events.refused(given.chunk, tidyRemote(unpackColumn(message.error, buffers, 1, book)[0]));
         break;
       }
       case "tick":
@@ -222,7 +225,7 @@ export function openLink(
       case "answer": {
         const waiting = answers.get(message.request);
         answers.delete(message.request);
-        if (message.error) waiting?.reject(unpackColumn(message.error, buffers, 1, book)[0]);
+        if (message.error) waiting?.reject(tidyRemote(unpackColumn(message.error, buffers, 1, book)[0]));
         else waiting?.resolve({ head: message.value, buffers: [...buffers] } satisfies PackedColumn);
         break;
       }

@@ -18,7 +18,7 @@
 export { TaskError, TimeoutError, WorkerLostError } from "./errors.ts";
 export { MapHandle } from "./handle.ts";
 export type { MapOptions, NumberArray, Progress } from "./options.ts";
-export { type Inputs, type OutputLine, Pool, type PoolOptions } from "./pool.ts";
+export { type Elements, type OutputLine, Pool, type PoolOptions, type Reducer } from "./pool.ts";
 export {
   ProcessPool,
   type ProcessPoolOptions,
@@ -28,3 +28,4 @@ export {
 } from "./pools.ts";
 export type { PoolStats, WorkerStats } from "./scheduler.ts";
 export type { Input } from "./source.ts";
+export type { Permissions } from "../runtime/mod.ts";

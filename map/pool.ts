@@ -47,8 +47,10 @@ export interface PoolOptions {
   output?: "plain" | "tagged" | "off" | ((line: OutputLine) => void);
 }
 
-/** The inputs of a map over a function with these parameters. */
-export type Inputs<Args extends unknown[]> = { [K in keyof Args]: Input<Args[K]> };
+/** The arguments of the function of a map over these inputs: one element of each. */
+export type Elements<Inputs extends readonly Input<unknown>[]> = {
+  -readonly [K in keyof Inputs]: Inputs[K] extends Input<infer T> ? T : never;
+};
 
 /** What differs between kinds of pools. */
 export interface PoolKind {
@@ -61,7 +63,8 @@ export interface PoolKind {
 
 type Method = (...args: never[]) => unknown;
 
-type Reducer<R> = (a: R, b: R) => R | PromiseLike<R>;
+/** Merges two results into one; may be async. */
+export type Reducer<R> = (a: R, b: R) => R | PromiseLike<R>;
 
 /** The inside of a pool, shared by all its views. */
 interface Engine {
@@ -131,11 +134,11 @@ export abstract class Pool {
    * assertEquals(await pool.map((x: number, y: string) => y.repeat(x), [1, 2], ["a", "b"]), ["a", "bb"]);
    * ```
    */
-  map<Args extends unknown[], R>(
-    fn: (...args: Args) => R,
-    ...inputs: Inputs<Args>
+  map<Inputs extends readonly Input<unknown>[], R>(
+    fn: (...args: Elements<Inputs>) => R,
+    ...inputs: Inputs
   ): Promise<Awaited<R>[]> {
-    return this.collect<Awaited<R>[]>(this.map, fn as ItemFunction, inputs as Input<unknown>[]).promise;
+    return this.collect<Awaited<R>[]>(this.map, fn as ItemFunction, inputs).promise;
   }
 
   /**
@@ -160,11 +163,11 @@ export abstract class Pool {
    * assertEquals(seen, [0, 1, 4, 9, 16]);
    * ```
    */
-  imap<Args extends unknown[], R>(
-    fn: (...args: Args) => R,
-    ...inputs: Inputs<Args>
+  imap<Inputs extends readonly Input<unknown>[], R>(
+    fn: (...args: Elements<Inputs>) => R,
+    ...inputs: Inputs
   ): AsyncIterableIterator<Awaited<R>> {
-    return this.stream<Awaited<R>>(this.imap, true, fn as ItemFunction, inputs as Input<unknown>[]);
+    return this.stream<Awaited<R>>(this.imap, true, fn as ItemFunction, inputs);
   }
 
   /**
@@ -181,11 +184,11 @@ export abstract class Pool {
    * assertEquals(seen.sort(), [-1, -2, -3]);
    * ```
    */
-  uimap<Args extends unknown[], R>(
-    fn: (...args: Args) => R,
-    ...inputs: Inputs<Args>
+  uimap<Inputs extends readonly Input<unknown>[], R>(
+    fn: (...args: Elements<Inputs>) => R,
+    ...inputs: Inputs
   ): AsyncIterableIterator<Awaited<R>> {
-    return this.stream<Awaited<R>>(this.uimap, false, fn as ItemFunction, inputs as Input<unknown>[]);
+    return this.stream<Awaited<R>>(this.uimap, false, fn as ItemFunction, inputs);
   }
 
   /**
@@ -201,11 +204,11 @@ export abstract class Pool {
    * assertEquals(handle.progress.done, 2);
    * ```
    */
-  amap<Args extends unknown[], R>(
-    fn: (...args: Args) => R,
-    ...inputs: Inputs<Args>
+  amap<Inputs extends readonly Input<unknown>[], R>(
+    fn: (...args: Elements<Inputs>) => R,
+    ...inputs: Inputs
   ): MapHandle<Awaited<R>[]> {
-    return this.handle(this.collect<Awaited<R>[]>(this.amap, fn as ItemFunction, inputs as Input<unknown>[]));
+    return this.handle(this.collect<Awaited<R>[]>(this.amap, fn as ItemFunction, inputs));
   }
 
   /**
@@ -256,10 +259,10 @@ export abstract class Pool {
    * assertEquals(total, 6);
    * ```
    */
-  mapReduce<Args extends unknown[], R>(
-    fn: (...args: Args) => R,
+  mapReduce<Inputs extends readonly Input<unknown>[], R>(
+    fn: (...args: Elements<Inputs>) => R,
     reduce: Reducer<Awaited<R>>,
-    ...inputs: Inputs<Args>
+    ...inputs: Inputs
   ): Promise<Awaited<R>> {
     return settle(() => {
       const options = resolveOptions(this.options);
@@ -272,7 +275,7 @@ export abstract class Pool {
         throw new TypeError("the second argument of mapReduce must be a function (a, b) => c");
       }
       const { sink, results } = arraySink(1, false, undefined);
-      const source = openSource(inputs as Input<unknown>[], options.inline ? 1 : this.workers);
+      const source = openSource(inputs, options.inline ? 1 : this.workers);
       this.begin(
         callSite(this.mapReduce),
         fn as ItemFunction,
@@ -368,7 +371,7 @@ export abstract class Pool {
   private collect<R>(
     method: Method,
     fn: ItemFunction,
-    inputs: Input<unknown>[],
+    inputs: readonly Input<unknown>[],
   ): { promise: Promise<R>; job: Job | undefined } {
     let job: Job | undefined;
     const promise = settle(() => {
@@ -411,7 +414,7 @@ export abstract class Pool {
     method: Method,
     ordered: boolean,
     fn: ItemFunction,
-    inputs: Input<unknown>[],
+    inputs: readonly Input<unknown>[],
   ): AsyncIterableIterator<R> {
     let job: Job | undefined;
     let scheduler: Scheduler | undefined;

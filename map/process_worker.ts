@@ -19,8 +19,6 @@ export function processStarter(
   limits: { permissions: Permissions; maxMemory: number | undefined },
 ): StartWorker {
   return (slot, events) => {
-    let tellGone: () => void;
-    const gone = new Promise<void>((resolve) => tellGone = resolve);
     let overMemory: string | undefined;
     let unwatch = (): void => {};
     const process: WorkerProcess = startProcess(WORKER_PROGRAM, {
@@ -34,7 +32,6 @@ export function processStarter(
       output: (stream, line) => events.output(stream, line),
       died({ code, signal }, stderr) {
         unwatch();
-        tellGone();
         link.lost(describe(code, signal, stderr, overMemory));
       },
     });
@@ -45,13 +42,13 @@ export function processStarter(
           unwatch();
           process.end();
           const timer = setTimeout(() => process.kill(), END_MS);
-          await gone;
+          await process.gone;
           clearTimeout(timer);
         },
         kill() {
           unwatch();
           process.kill();
-          return gone;
+          return process.gone;
         },
         keepAlive(on) {
           process.keepAlive(on);

@@ -21,7 +21,7 @@ export type ToWorker =
   | { do: "code"; hash: string; imports: ModuleRef[]; needs: string[] }
   /** Forget all code. */
   | { do: "forget" }
-  /** How the chunks of a job are to be run. `ticks`: tell when an item starts. */
+  /** How the chunks of a job are to be run. `ticks`: tell when an item starts; `numbers`: results must be numbers. */
   | {
     do: "job";
     job: number;
@@ -29,6 +29,7 @@ export type ToWorker =
     reduce?: string;
     stopAtError: boolean;
     ticks: boolean;
+    numbers: boolean;
     out?: ColumnHead;
   }
   /** Run a chunk. `claim` is its number in shared memory. */

@@ -34,14 +34,23 @@ const FOREIGN =
   /pathos-worker|data:text\/javascript|\bext:|\bnode:internal|\[worker eval\]|\[eval\]|\/map\/(?:runner|serial_worker)\.ts:/;
 
 /** The same error with a stack that shows the user's code only; also its causes and its collected errors. */
-export function tidyError(error: unknown): unknown {
+export function tidyLocal(error: unknown): unknown {
+  return tidy(error, false);
+}
+
+/** The same for an error from another isolate, whose frames are those of the code as it runs. */
+export function tidyRemote(error: unknown): unknown {
+  return tidy(error, true);
+}
+
+function tidy(error: unknown, remote: boolean): unknown {
   const seen = new Set<unknown>();
   const waiting = [error];
   for (let next = waiting.pop(); waiting.length > 0 || next !== undefined; next = waiting.pop()) {
     if (!(next instanceof Error) || seen.has(next)) continue;
     seen.add(next);
     if (typeof next.stack === "string") {
-      const stack = tidyStack(next.stack);
+      const stack = tidyStack(next.stack, remote);
       if (stack !== next.stack) {
         Object.defineProperty(next, "stack", { value: stack, configurable: true, writable: true });
       }
@@ -52,15 +61,16 @@ export function tidyError(error: unknown): unknown {
   return error;
 }
 
-function tidyStack(stack: string): string {
-  if (!FOREIGN.test(stack)) return stack;
+function tidyStack(stack: string, remote: boolean): string {
   return stack.split("\n")
     .filter((line) => !(/^\s+at /.test(line) && FOREIGN.test(line)))
     .map((line) =>
-      line.replace(/((?:file|https?):\/\/[^\s()]+):(\d+):(\d+)(\)?)$/, (_, url, row, column, end) => {
-        const position = mapPosition(url, Number(row), Number(column));
-        return `${url}:${position.line}:${position.column}${end}`;
-      })
+      !remote
+        ? line
+        : line.replace(/((?:file|https?):\/\/[^\s()]+):(\d+):(\d+)(\)?)$/, (_, url, row, column, end) => {
+          const position = mapPosition(url, Number(row), Number(column));
+          return `${url}:${position.line}:${position.column}${end}`;
+        })
     )
     .join("\n");
 }

@@ -73,6 +73,8 @@ interface Slot {
   seen: { chunk: number; at: number; since: number } | undefined;
   /** When its first chunk became the first. */
   since: number;
+  /** Calls off the killing of a worker that is given time to stop by itself. */
+  spare: (() => void) | undefined;
   stats: WorkerStats;
 }
 
@@ -300,6 +302,7 @@ export class Scheduler {
   #takeOut(slot: Slot, chunk: Chunk): Job {
     slot.chunks = slot.chunks.filter((other) => other !== chunk);
     slot.since = performance.now();
+    spare(slot);
     const job = chunk.job as Job;
     job.left(slot.index, chunk);
     return job;
@@ -325,6 +328,7 @@ export class Scheduler {
     slot.worker = undefined;
     slot.chunks = [];
     slot.seen = undefined;
+    spare(slot);
     for (const chunk of chunks) (chunk.job as Job).left(slot.index, chunk);
     for (const job of this.#jobs) job.forgetHeld(slot.index);
     return chunks;
@@ -345,9 +349,9 @@ export class Scheduler {
     slot.chunks = slot.chunks.filter((chunk) => chunk.job !== job || !worker.revoke(chunk));
     worker.drop(job.id);
     if (!slot.chunks.some((chunk) => chunk.job === job)) return;
-    const stop = every(GRACE_MS, () => {
-      stop();
-      if (slot.worker === worker && slot.chunks[0]?.job === job) this.#kill(slot);
+    slot.spare ??= every(GRACE_MS, () => {
+      if ((slot.chunks[0]?.job as Job | undefined)?.isOver) this.#kill(slot);
+      else spare(slot);
     });
   }
 
@@ -448,7 +452,21 @@ export class Scheduler {
 
 const speculated = new WeakSet<Chunk>();
 
+function spare(slot: Slot): void {
+  slot.spare?.();
+  slot.spare = undefined;
+}
+
 function newSlot(index: number): Slot {
   const stats = { worker: "not started", items: 0, chunks: 0, busy: 0, sent: 0, received: 0 };
-  return { index, worker: undefined, chunks: [], tasks: 0, seen: undefined, since: 0, stats };
+  return {
+    index,
+    worker: undefined,
+    chunks: [],
+    tasks: 0,
+    seen: undefined,
+    since: 0,
+    spare: undefined,
+    stats,
+  };
 }

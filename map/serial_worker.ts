@@ -3,6 +3,7 @@
  * chunks the event loop gets a turn, so that progress, timers and aborts go on.
  */
 import { nextTurn } from "../runtime/mod.ts";
+import { tidyLocal } from "./report.ts";
 import { fold, type ItemFunction, ItemTimeout, makeRunner } from "./runner.ts";
 import { addSegment, type Segment } from "./segments.ts";
 import type { Chunk, Reply, StartWorker, Worker, WorkerEvents } from "./worker.ts";
@@ -40,6 +41,7 @@ function startSerial(initializer: (() => unknown) | undefined, events: WorkerEve
         running = undefined;
         dropped.delete(chunk.job.id);
       }
+      for (const failure of reply.failures) failure.error = tidyLocal(failure.error);
       if (!over) events.done(chunk, reply);
     }
     draining = false;

@@ -185,10 +185,12 @@ function awaited(iterators: OpenIterator[]): Source {
   let done = false;
   let failure: { error: unknown } | undefined;
   let rows: unknown[][] = [];
-  let pulling: Promise<void> | undefined;
+  let pulling = false;
   let wake: (() => void) | undefined;
 
   async function pull(): Promise<void> {
+    if (pulling) return;
+    pulling = true;
     while (!done && !failure && rows.length < wanted) {
       try {
         const row: unknown[] = [];
@@ -208,6 +210,7 @@ function awaited(iterators: OpenIterator[]): Source {
       }
       wake?.();
     }
+    pulling = false; // in the same turn as the last look at `wanted`: whoever asks later starts it again
   }
 
   return {
@@ -220,10 +223,10 @@ function awaited(iterators: OpenIterator[]): Source {
         if (failure) throw failure.error;
         if (done) return "done";
       }
-      wanted = max;
-      pulling ??= pull().finally(() => pulling = undefined);
-      if (rows.length === 0) return "wait";
       const batch = rows.splice(0, max);
+      wanted = max - batch.length; // no more is read than may be taken
+      pull();
+      if (batch.length === 0) return "wait";
       const start = taken;
       taken += batch.length;
       return {

@@ -4,8 +4,8 @@
  * self-contained script (worker_bundle.ts, made by `deno task bundle`), so it has no imports at run time and
  * touches nothing but its line to the parent.
  */
-import { CodeBook } from "../serialize/codebook.ts";
-import { type ModuleRef, preloadImports } from "../serialize/modules.ts";
+import { CodeBook, type CodePayload } from "../serialize/codebook.ts";
+import { preloadImports } from "../serialize/modules.ts";
 import { builtin, exit, openPort, runtimeName } from "../runtime/mod.ts";
 import { setShare } from "./budget.ts";
 import { buffersOf, type ColumnHead, packColumn, type PackedColumn, unpackColumn } from "./columns.ts";
@@ -24,6 +24,7 @@ interface Job {
   reduce: string | undefined;
   stopAtError: boolean;
   ticks: boolean;
+  numbers: boolean;
   out: NumberArray | undefined;
   dropped: boolean;
   segments: Segment[];
@@ -34,7 +35,7 @@ let book = new CodeBook();
 let sharing = false;
 let control: Int32Array | undefined;
 let initializer: string | undefined;
-const codes = new Map<string, { bytes: Uint8Array; imports: ModuleRef[]; needs: string[] }>();
+const codes = new Map<string, Omit<CodePayload, "hash">>();
 const loaded = new Map<string, ItemFunction>();
 const runners = new Map<string, ReturnType<typeof makeRunner>>();
 const jobs = new Map<number, Job>();
@@ -55,6 +56,7 @@ function receive(message: ToWorker, buffers: Buffers): void {
         bytes: new Uint8Array(buffers[0]),
         imports: message.imports,
         needs: message.needs,
+        shared: buffers.slice(1) as SharedArrayBuffer[],
       });
       return;
     case "forget":
@@ -204,7 +206,7 @@ function makeTask(
     columns: values,
     count,
     stopAtError: job.stopAtError,
-    out: job.out?.subarray(start, start + count),
+    out: job.out?.subarray(start, start + count) ?? (job.numbers ? new Float64Array(count) : undefined),
     before,
     everyItem: job.ticks,
   };

@@ -13,6 +13,8 @@ import { type ExitStatus, spawn } from "./spawn.ts";
 /** A running worker process. */
 export interface WorkerProcess {
   readonly pid: number;
+  /** Resolves when it has ended, and what watched over it too. */
+  readonly gone: Promise<void>;
   /** Sends a frame. */
   send(parts: readonly Uint8Array[]): void;
   /** Kills it at once (SIGKILL). */
@@ -62,6 +64,8 @@ export function startProcess(
   events: WorkerProcessEvents,
 ): WorkerProcess {
   const mark = newMark();
+  let tellGone: () => void;
+  const gone = new Promise<void>((resolve) => tellGone = resolve);
   const reader = new FrameReader(mark, events.message, lines((line) => events.output("stdout", line)));
   let tail = "";
   const errorLines = lines((line) => {
@@ -72,7 +76,7 @@ export function startProcess(
     stdout: (bytes) => reader.push(bytes),
     stderr: errorLines,
     exit(status) {
-      unwatch(child.pid);
+      unwatch(child.pid).then(tellGone);
       reader.end();
       errorLines(undefined);
       events.died(status, tail.trimEnd());
@@ -85,6 +89,7 @@ export function startProcess(
   child.write([mark, length, script]);
   return {
     pid: child.pid,
+    gone,
     send: (parts) => child.write(frame(mark, parts)),
     kill: () => child.kill("SIGKILL"),
     end: () => child.closeInput(),

@@ -20,17 +20,21 @@ done
 for pid in $pids; do kill -9 "$pid" 2>/dev/null; done`;
 
 let reaper: Spawned | undefined;
+let ended: Promise<void>;
 const watched = new Set<number>();
 
 /** From now on `pid` is killed when this process ends in any way. */
 export function watch(pid: number): void {
   if (platform() === "win32") return; // no sh: an idle worker still ends with its standard input
   if (!reaper) {
+    let tellEnd: () => void;
+    ended = new Promise((resolve) => tellEnd = resolve);
     const started: Spawned = reaper = spawn("/bin/sh", ["-c", SCRIPT], {}, {
       stdout() {},
       stderr() {},
       exit() {
         if (reaper === started) reaper = undefined;
+        tellEnd();
       },
     });
     started.keepAlive(false);
@@ -39,11 +43,12 @@ export function watch(pid: number): void {
   reaper.write([new TextEncoder().encode(`+ ${pid}\n`)]);
 }
 
-/** `pid` has ended: its number may now belong to somebody else. */
-export function unwatch(pid: number): void {
+/** `pid` has ended: its number may now belong to somebody else. Resolves when what it needed here is gone too. */
+export async function unwatch(pid: number): Promise<void> {
   if (!watched.delete(pid) || !reaper) return;
   reaper.write([new TextEncoder().encode(`- ${pid}\n`)]);
   if (watched.size > 0) return;
   reaper.closeInput(); // nothing left to guard: the shell ends by itself
   reaper = undefined;
+  await ended;
 }

@@ -23,6 +23,7 @@ import {
   isPackage,
   type ModuleRef,
   moduleUrl,
+  noteReference,
   packagesOnly,
   referenceOf,
 } from "./modules.ts";
@@ -51,7 +52,14 @@ interface CodeRecord {
 }
 
 /** What only a class or a function with an outer `this` gives to its maker. */
-type MakerParts = [heritage: Slot | 0, keys: Slot[] | 0, statics: Slot[] | 0, outer: Slot[] | 0, name: Slot, home: Slot];
+type MakerParts = [
+  heritage: Slot | 0,
+  keys: Slot[] | 0,
+  statics: Slot[] | 0,
+  outer: Slot[] | 0,
+  name: Slot,
+  home: Slot,
+];
 
 const classText = /^class\b/;
 const nativeText = /\{\s*\[native code\]\s*\}\s*$/;
@@ -66,10 +74,16 @@ export class CodeWriter {
   private readonly scopes = new ScopeTable();
   private readonly records: CodeRecord[] = [];
   private readonly pending: number[] = [];
-  private readonly methods = new Map<CodeFunction, [owner: CodeFunction, key: PropertyKey, isStatic: boolean, kind: string]>();
+  private readonly methods = new Map<
+    CodeFunction,
+    [owner: CodeFunction, key: PropertyKey, isStatic: boolean, kind: string]
+  >();
   private readonly prototypeOwners = new Map<object, CodeFunction>();
   private readonly branding = new Map<object, { owner: CodeFunction; fields: string[] }[]>();
-  private readonly shapes = new Map<CodeFunction, { keys: (PropertyKey | undefined)[]; matched: Set<string> } | undefined>();
+  private readonly shapes = new Map<
+    CodeFunction,
+    { keys: (PropertyKey | undefined)[]; matched: Set<string> } | undefined
+  >();
 
   constructor(private readonly encoder: Encoder) {}
 
@@ -121,7 +135,9 @@ export class CodeWriter {
       return !known && !loadedOrigin(fn);
     });
     const problem = live.length ? inspectorProblem() : undefined;
-    if (live.length && problem === undefined) inspectFunctions(live).forEach((found, i) => inspected.set(live[i], found));
+    if (live.length && problem === undefined) {
+      inspectFunctions(live).forEach((found, i) => inspected.set(live[i], found));
+    }
     fns.forEach((fn, i) => this.writeFunction(ids[i], fn, inspected.get(fn), problem));
     return true;
   }
@@ -130,7 +146,11 @@ export class CodeWriter {
     const { encoder } = this;
     const [owner, key, isStatic, kind] = this.methods.get(fn)!;
     encoder.rows[id] = finish(
-      [Op.method, encoder.slot(owner, id, { text: "(class)" }), [this.keySlot(key, id), isStatic ? 1 : 0, kind]],
+      [Op.method, encoder.slot(owner, id, { text: "(class)" }), [
+        this.keySlot(key, id),
+        isStatic ? 1 : 0,
+        kind,
+      ]],
       encoder.props(id, fn, (key) => key === "length" || key === "name" || key === "prototype"),
       0,
       !Object.isExtensible(fn),
@@ -146,9 +166,12 @@ export class CodeWriter {
   }
 
   private moduleRow(id: number, ref: ModuleRef): void {
+    const base = isPackage(ref.specifier) && /^[a-z]+:/.test(ref.specifier) ? "" : ref.base;
+    const { specifier, name } = ref;
+    noteReference({ base, specifier, name }, this.encoder.valueOf(id));
     this.encoder.usesCode = true;
-    this.encoder.imports.push(ref);
-    this.encoder.rows[id] = [Op.module, [isPackage(ref.specifier) && /^[a-z]+:/.test(ref.specifier) ? "" : ref.base, ref.specifier, ref.name]];
+    this.encoder.imports.push({ base, specifier, name });
+    this.encoder.rows[id] = [Op.module, [base, specifier, name]];
   }
 
   private nativeRow(id: number, fn: CodeFunction): void {
@@ -156,7 +179,10 @@ export class CodeWriter {
     const ref = builtinExport(fn);
     if (ref) return this.moduleRow(id, ref);
     if (typeChecks().isProxy(fn)) {
-      encoder.refuse(id, "a Proxy hides its target and handler: send the target, or a function that makes the Proxy");
+      encoder.refuse(
+        id,
+        "a Proxy hides its target and handler: send the target, or a function that makes the Proxy",
+      );
     }
     const known = loadedBound(fn);
     const parts = known ?? (inspectorProblem() === undefined ? boundParts(fn) : undefined);
@@ -185,12 +211,19 @@ export class CodeWriter {
     } catch (error) {
       return this.encoder.refuse(
         id,
-        `its source text does not parse (${(error as Error).message}): write it as an ordinary function, method or class`,
+        `its source text does not parse (${
+          (error as Error).message
+        }): write it as an ordinary function, method or class`,
       );
     }
   }
 
-  private writeFunction(id: number, fn: CodeFunction, inspected: Inspected | undefined, problem: string | undefined): void {
+  private writeFunction(
+    id: number,
+    fn: CodeFunction,
+    inspected: Inspected | undefined,
+    problem: string | undefined,
+  ): void {
     const { encoder } = this;
     const origin = loadedOrigin(fn);
     const text = textOf(fn);
@@ -228,12 +261,19 @@ export class CodeWriter {
     this.records.push(record);
     this.bind(record, location?.scriptId, inspected || origin || evaluate ? undefined : problem);
     const parts: MakerParts = [0, 0, 0, outer, 0, 0];
-    const props = syntax.shape ? this.classParts(record, syntax.shape, parts) : this.functionParts(record, parts);
+    const props = syntax.shape
+      ? this.classParts(record, syntax.shape, parts)
+      : this.functionParts(record, parts);
     const heritage = syntax.shape?.heritage ? Object.getPrototypeOf(fn) : usualPrototype(syntax);
     if (syntax.outerSuper && !syntax.shape) parts[5] = this.homeOf(id, fn, syntax, origin?.outer?.home);
     while (parts.length && parts[parts.length - 1] === 0) parts.pop();
     // The unit's node and the function's number in it are filled in by writeUnits.
-    encoder.rows[id] = finish([Op.code, 0, [0, ...parts]], props, encoder.proto(id, fn, heritage), !Object.isExtensible(fn));
+    encoder.rows[id] = finish(
+      [Op.code, 0, [0, ...parts]],
+      props,
+      encoder.proto(id, fn, heritage),
+      !Object.isExtensible(fn),
+    );
   }
 
   /** A function of the runtime itself: by name, or not at all. */
@@ -247,7 +287,9 @@ export class CodeWriter {
     }
     this.encoder.refuse(
       id,
-      `${fn.name || "this function"} belongs to the runtime and has no name of its own: call it inside a function of yours`,
+      `${
+        fn.name || "this function"
+      } belongs to the runtime and has no name of its own: call it inside a function of yours`,
     );
   }
 
@@ -261,7 +303,10 @@ export class CodeWriter {
   ): Slot[] | 0 {
     const { encoder } = this;
     if (syntax.directEval) {
-      encoder.refuse(id, "it calls eval, which can reach any variable: pass what it needs as arguments, or use new Function");
+      encoder.refuse(
+        id,
+        "it calls eval, which can reach any variable: pass what it needs as arguments, or use new Function",
+      );
     }
     if (syntax.outerPrivate !== undefined) {
       encoder.refuse(
@@ -273,7 +318,10 @@ export class CodeWriter {
       encoder.refuse(id, "it uses new.target of the code around it: keep it in a variable and use that");
     }
     if (syntax.form === "arrow" && syntax.outerSuper) {
-      encoder.refuse(id, "this arrow function uses super of the method around it: put the call into a method of its own");
+      encoder.refuse(
+        id,
+        "this arrow function uses super of the method around it: put the call into a method of its own",
+      );
     }
     if (syntax.shape || (!syntax.outerThis && !syntax.outerArguments)) return 0;
     if (known && (syntax.outerThis ? "self" in known : true)) {
@@ -398,7 +446,10 @@ export class CodeWriter {
       }
     });
     const own = Object.getOwnPropertyDescriptor(fn, "prototype")?.value;
-    if (typeof own === "object" && own !== null && !this.isPristine(fn, own, syntax) && this.ownPrototype(fn, own, syntax)) {
+    if (
+      typeof own === "object" && own !== null && !this.isPristine(fn, own, syntax) &&
+      this.ownPrototype(fn, own, syntax)
+    ) {
       encoder.slot(own, id, "prototype");
     }
     return props;
@@ -458,7 +509,9 @@ export class CodeWriter {
     const hooks = loadedOrigin(fn)?.hooks;
     if (hooks?.getStatics) return hooks.getStatics();
     const problem = inspectorProblem();
-    if (problem !== undefined) this.encoder.refuse(id, `its private static fields cannot be read: ${problem}`);
+    if (problem !== undefined) {
+      this.encoder.refuse(id, `its private static fields cannot be read: ${problem}`);
+    }
     const found = new Map(privateFields(fn));
     return shape.privateStatics.map((name) => found.get(name));
   }
@@ -467,7 +520,9 @@ export class CodeWriter {
    * Which methods of a class are still those that its text defines. They are made by the class itself; all others are
    * written as properties.
    */
-  private matchMethods(fn: CodeFunction): { keys: (PropertyKey | undefined)[]; matched: Set<string> } | undefined {
+  private matchMethods(
+    fn: CodeFunction,
+  ): { keys: (PropertyKey | undefined)[]; matched: Set<string> } | undefined {
     if (this.shapes.has(fn)) return this.shapes.get(fn);
     let shape: ClassShape | undefined;
     try {
@@ -498,7 +553,8 @@ export class CodeWriter {
       if (element.name !== undefined) match(holder, element.name, element);
       else {
         const key = Reflect.ownKeys(holder).find((key) =>
-          !result.matched.has(`${element.kind}:${memberKey(key, element.isStatic)}`) && match(holder, key, element)
+          !result.matched.has(`${element.kind}:${memberKey(key, element.isStatic)}`) &&
+          match(holder, key, element)
         );
         result.keys.push(key);
       }
@@ -508,7 +564,9 @@ export class CodeWriter {
       for (const key of Reflect.ownKeys(holder)) {
         const d = Object.getOwnPropertyDescriptor(holder, key)!;
         const member = memberKey(key, holder === fn);
-        const kinds = "value" in d ? ["method"] : [d.get && "get", d.set && "set"].filter((k) => k !== undefined);
+        const kinds = "value" in d
+          ? ["method"]
+          : [d.get && "get", d.set && "set"].filter((k) => k !== undefined);
         if (kinds.every((kind) => result.matched.has(`${kind}:${member}`))) result.matched.add(member);
       }
     }
@@ -528,7 +586,9 @@ export class CodeWriter {
   prototypeRow(id: number, value: object, owner: CodeFunction): NodeRow {
     const slot = this.encoder.slot(owner, id, "constructor");
     const delta = this.prototypeDelta(id, value, owner);
-    return delta ? finish([Op.prototype, slot, delta.gone], delta.props, delta.proto, delta.fixed) : [Op.prototype, slot];
+    return delta
+      ? finish([Op.prototype, slot, delta.gone], delta.props, delta.proto, delta.fixed)
+      : [Op.prototype, slot];
   }
 
   /** What the program changed in a prototype, or undefined if nothing, or if its owner is referred to. */
@@ -544,9 +604,14 @@ export class CodeWriter {
     const ownerSlot = encoder.slot(owner, id, "constructor") as [number];
     if (encoder.rows[ownerSlot[0]]?.[0] === Op.module) return undefined;
     const matched = this.matchMethods(owner);
-    const props = encoder.props(id, value, (key, d) =>
-      (key === "constructor" && d.value === owner && !d.enumerable && d.writable === true && d.configurable === true) ||
-      (matched !== undefined && matched.matched.has(memberKey(key, false))));
+    const props = encoder.props(
+      id,
+      value,
+      (key, d) =>
+        (key === "constructor" && d.value === owner && !d.enumerable && d.writable === true &&
+          d.configurable === true) ||
+        (matched !== undefined && matched.matched.has(memberKey(key, false))),
+    );
     const gone: Slot[] = [];
     if (matched) {
       const shape = syntaxOf(textOf(owner), true).shape!;
@@ -582,7 +647,9 @@ export class CodeWriter {
     }
     return encoder.refuse(
       id,
-      `the method ${syntax.name ?? fn.name} uses super, which only its object or class can give it: send that instead`,
+      `the method ${
+        syntax.name ?? fn.name
+      } uses super, which only its object or class can give it: send that instead`,
     );
   }
 
@@ -612,9 +679,10 @@ export class CodeWriter {
     const classes = this.brandingClasses(Object.getPrototypeOf(value));
     if (classes.length === 0) return row;
     const { encoder } = this;
-    const live = classes.some(({ owner }) => !loadedOrigin(owner)?.hooks?.get) && inspectorProblem() === undefined
-      ? privateFields(value)
-      : [];
+    const live =
+      classes.some(({ owner }) => !loadedOrigin(owner)?.hooks?.get) && inspectorProblem() === undefined
+        ? privateFields(value)
+        : [];
     let next = 0;
     const privates: unknown[] = [];
     for (const { owner, fields } of classes) {
@@ -628,7 +696,9 @@ export class CodeWriter {
         const problem = inspectorProblem();
         if (problem !== undefined) encoder.refuse(id, `its private fields cannot be read: ${problem}`);
         if (fields.some((name, i) => live[next + i]?.[0] !== name)) {
-          if (live.length) encoder.refuse(id, `the private fields of ${owner.name} are only partly initialised`);
+          if (live.length) {
+            encoder.refuse(id, `the private fields of ${owner.name} are only partly initialised`);
+          }
           continue;
         }
         values = fields.map((_, i) => live[next + i][1]);
@@ -686,7 +756,11 @@ export class CodeWriter {
         scopes.push(scope);
       }
     }
-    const shapes: UnitScope[] = scopes.map((scope) => ({ names: [...scope.used.keys()], children: [], functions: [] }));
+    const shapes: UnitScope[] = scopes.map((scope) => ({
+      names: [...scope.used.keys()],
+      children: [],
+      functions: [],
+    }));
     parents.forEach((parent, i) => parent >= 0 && shapes[parent].children.push(i));
     members.forEach((record, i) => {
       const home = homes.get(record);
@@ -755,7 +829,9 @@ function isHidden(d: PropertyDescriptor): boolean {
 function lengthOf(syntax: Syntax): number {
   // A constructor whose parameters are unpacked by the rewritten class takes them as a rest parameter.
   const shape = syntax.shape!;
-  return shape.brands && shape.constructorParameters && !shape.constructorParameters.simple ? 0 : syntax.naturalLength;
+  return shape.brands && shape.constructorParameters && !shape.constructorParameters.simple
+    ? 0
+    : syntax.naturalLength;
 }
 
 function usualPrototype(syntax: Syntax): object {

@@ -23,6 +23,8 @@ export interface CodePayload {
   imports: ModuleRef[];
   /** Hashes of the payloads it refers to, in dependency order. */
   needs: string[];
+  /** Shared memory it captures, which travels beside the bytes (only between threads). */
+  shared: SharedArrayBuffer[];
 }
 
 /** A data value with its large buffers beside it. */
@@ -65,12 +67,13 @@ export class CodeBook {
    * @throws {UnserializableError} If it captures what cannot travel.
    */
   encodeCode(code: CodeFunction): CodePayload {
-    const graph = encodeGraph(code, { byref: this.options.byref, share: false });
+    const graph = encodeGraph(code, { byref: this.options.byref, share: this.options.share });
     const bytes = join(graph.plain, graph.body, graph.buffers);
+    const shared = graph.buffers.filter((buffer) => buffer instanceof SharedArrayBuffer);
     const hash = sha256(bytes);
     let payload = this.payloads.get(hash);
     if (!payload) {
-      payload = { hash, bytes, imports: graph.imports, needs: [] };
+      payload = { hash, bytes, imports: graph.imports, needs: [], shared };
       this.payloads.set(hash, payload);
     }
     this.remember(hash, graph.functions);
@@ -96,11 +99,13 @@ export class CodeBook {
     if (!this.options.trust) {
       throw new UntrustedCodeError(`code ${hash.slice(0, 12)} arrived, and this side takes data only`);
     }
-    const { plain, body, buffers } = split(payload.bytes);
+    const { plain, body, buffers } = split(payload.bytes, payload.shared);
     const { value, functions } = decodeGraph(plain, body, buffers, { trusted: true });
     this.payloads.set(hash, payload);
     // A function that is a mere reference to a module defines nothing.
-    const defined = functions.includes(value as CodeFunction) ? functions : [value as CodeFunction, ...functions];
+    const defined = functions.includes(value as CodeFunction)
+      ? functions
+      : [value as CodeFunction, ...functions];
     this.remember(hash, defined);
     return value as CodeFunction;
   }
@@ -128,7 +133,8 @@ export class CodeBook {
     const graph = encodeGraph(value, {
       byref,
       share,
-      known: (code) => this.referenceTo(code, options.prefer) ?? (inline ? undefined : this.newReference(code)),
+      known: (code) =>
+        this.referenceTo(code, options.prefer) ?? (inline ? undefined : this.newReference(code)),
     });
     const bytes = new Uint8Array(graph.body.length + 1);
     bytes[0] = graph.plain ? 0 : graphFlag;
@@ -146,7 +152,9 @@ export class CodeBook {
   }
 
   private newReference(code: CodeFunction): readonly [string, number] | undefined {
-    if (typeof code !== "function" || !/^class\b/.test(Function.prototype.toString.call(code))) return undefined;
+    if (typeof code !== "function" || !/^class\b/.test(Function.prototype.toString.call(code))) {
+      return undefined;
+    }
     const { hash } = this.encodeCode(code);
     return this.references.get(code)?.find(([other]) => other === hash);
   }
@@ -180,9 +188,23 @@ function ownBuffer(bytes: Uint8Array): ArrayBuffer {
   return (bytes.byteLength === bytes.buffer.byteLength ? bytes.buffer : bytes.slice().buffer) as ArrayBuffer;
 }
 
-/** One piece of bytes: flag, lengths, body, buffers. */
-function join(plain: boolean, body: Uint8Array, buffers: readonly (ArrayBufferLike | Uint8Array)[]): Uint8Array {
-  const parts = buffers.map((b) => b instanceof Uint8Array ? b : new Uint8Array(b));
+const sharedIds = new WeakMap<SharedArrayBuffer, number>();
+let lastSharedId = 0;
+
+/** A number for shared memory, so that code over other memory has another hash. */
+function sharedId(buffer: SharedArrayBuffer): number {
+  let id = sharedIds.get(buffer);
+  if (id === undefined) sharedIds.set(buffer, id = ++lastSharedId);
+  return id;
+}
+
+/** One piece of bytes: flag, lengths, body, buffers. Shared memory has its number, negative, for a length. */
+function join(
+  plain: boolean,
+  body: Uint8Array,
+  buffers: readonly (ArrayBufferLike | Uint8Array)[],
+): Uint8Array {
+  const parts = buffers.map((b) => b instanceof Uint8Array ? b : new Uint8Array(b as ArrayBuffer));
   const head = 9 + parts.length * 8;
   const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, head + body.length));
   const view = new DataView(bytes.buffer);
@@ -192,19 +214,27 @@ function join(plain: boolean, body: Uint8Array, buffers: readonly (ArrayBufferLi
   bytes.set(body, head);
   let at = head + body.length;
   parts.forEach((part, i) => {
-    view.setFloat64(9 + i * 8, part.length, true);
+    const buffer = buffers[i];
+    view.setFloat64(9 + i * 8, buffer instanceof SharedArrayBuffer ? -sharedId(buffer) : part.length, true);
     bytes.set(part, at);
     at += part.length;
   });
   return bytes;
 }
 
-function split(bytes: Uint8Array): { plain: boolean; body: Uint8Array; buffers: Uint8Array[] } {
+function split(
+  bytes: Uint8Array,
+  shared: readonly SharedArrayBuffer[],
+): { plain: boolean; body: Uint8Array; buffers: (Uint8Array | SharedArrayBuffer)[] } {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const count = view.getUint32(5, true);
   let at = 9 + count * 8;
   const body = bytes.subarray(at, at += view.getUint32(1, true));
-  const buffers: Uint8Array[] = [];
-  for (let i = 0; i < count; i++) buffers.push(bytes.subarray(at, at += view.getFloat64(9 + i * 8, true)));
+  const buffers: (Uint8Array | SharedArrayBuffer)[] = [];
+  let nextShared = 0;
+  for (let i = 0; i < count; i++) {
+    const length = view.getFloat64(9 + i * 8, true);
+    buffers.push(length < 0 ? shared[nextShared++] : bytes.subarray(at, at += length));
+  }
   return { plain: bytes[0] !== graphFlag, body, buffers };
 }

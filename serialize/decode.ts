@@ -3,17 +3,20 @@
  *
  * Nodes are first made, each after those it cannot be made without (a class after its superclass, an instance after its
  * class), then filled. Both passes keep their own stacks, so depth costs memory only. Nothing of the user's runs while data
- * is read: no constructors, getters, setters, `toJSON` or `then`; properties are defined, never assigned. Ops that make code
- * are refused unless the caller trusts the bytes.
+ * is read: no constructors, getters, setters, `toJSON` or `then`; properties are defined, never assigned. One exception: an
+ * instance with private fields that comes home to a class of this very program is made by its constructor, called without
+ * arguments, because nothing else can. Ops that make code are refused unless the caller trusts the bytes.
  */
-import { type ClassHooks, loadedOrigin, noteBound } from "./loaded.ts";
 import { Flag, typeChecks } from "./encode.ts";
 import { CorruptDataError, UntrustedCodeError } from "./errors.ts";
+import { inspectorProblem, setPrivateFields } from "./inspector.ts";
 import { intrinsicValue } from "./intrinsics.ts";
+import { type ClassHooks, loadedOrigin, noteBound, textOf } from "./loaded.ts";
 import { requireFrom, resolveReference } from "./modules.ts";
 import { plainAt } from "./plain.ts";
 import { makeFunction, openUnit, type Unit } from "./rebuild.ts";
 import { registrationNamed } from "./registry.ts";
+import { syntaxOf } from "./syntax.ts";
 import type { CodeFunction } from "./types.ts";
 import { checkBody, Op, Special, unpackBody } from "./wire.ts";
 
@@ -50,11 +53,15 @@ export function decodeGraph(
   try {
     return new Decoder(content, buffers, options).run();
   } catch (error) {
-    if (error instanceof CorruptDataError || error instanceof UntrustedCodeError || error instanceof LoadError) {
+    if (
+      error instanceof CorruptDataError || error instanceof UntrustedCodeError || error instanceof LoadError
+    ) {
       throw error instanceof LoadError ? error.cause : error;
     }
     // A table that dumps wrote does not get here: something in it has the wrong shape.
-    throw new CorruptDataError(`the data is damaged: ${(error as Error)?.message ?? error}`, { cause: error });
+    throw new CorruptDataError(`the data is damaged: ${(error as Error)?.message ?? error}`, {
+      cause: error,
+    });
   }
 }
 
@@ -101,13 +108,17 @@ class Decoder {
   /** 0 not made, 1 waiting for what it needs, 2 made. */
   private readonly state: Uint8Array;
   private readonly functions: [id: number, fn: CodeFunction][] = [];
+  /** Instances of classes of this program that their own constructors made. */
+  private readonly branded = new Set<object>();
 
   constructor(
     content: unknown,
     private readonly buffers: readonly (ArrayBuffer | SharedArrayBuffer | Uint8Array)[],
     private readonly options: DecodeOptions,
   ) {
-    if (!Array.isArray(content) || !Array.isArray(content[1])) throw new CorruptDataError("the data is damaged: no node table");
+    if (!Array.isArray(content) || !Array.isArray(content[1])) {
+      throw new CorruptDataError("the data is damaged: no node table");
+    }
     [this.root, this.rows, this.hashes = []] = content as [unknown, Row[], string[]?];
     this.values = new Array(this.rows.length);
     this.state = new Uint8Array(this.rows.length);
@@ -160,7 +171,11 @@ class Decoder {
     const [op, a, b] = row as [number, Loose, Loose];
     switch (op) {
       case Op.object:
-        return row[6] ? [row[4], ...(row[6] as [unknown, unknown][]).map((p) => p[0])] : row[4] ? [row[4]] : none;
+        return row[6]
+          ? [row[4], ...(row[6] as [unknown, unknown][]).map((p) => p[0])]
+          : row[4]
+          ? [row[4]]
+          : none;
       case Op.inner:
         return [[a]];
       case Op.boxed:
@@ -185,7 +200,9 @@ class Decoder {
 
   private trust(what: string): void {
     if (!this.options.trusted) {
-      throw new UntrustedCodeError(`the data holds ${what}, which only trusted bytes may: loads(bytes, { trust: "code" })`);
+      throw new UntrustedCodeError(
+        `the data holds ${what}, which only trusted bytes may: loads(bytes, { trust: "code" })`,
+      );
     }
   }
 
@@ -251,7 +268,9 @@ class Decoder {
         if (!this.options.knownTrusted) this.trust("a reference to code");
         const hash = text(this.hashes[a]);
         return this.options.known?.(hash, b) ??
-          fail(`the data refers to code ${hash.slice(0, 12)} that has not arrived here: load its payload first`);
+          fail(
+            `the data refers to code ${hash.slice(0, 12)} that has not arrived here: load its payload first`,
+          );
       }
       case Op.unit:
         this.trust("code");
@@ -292,11 +311,17 @@ class Decoder {
   private createObject(row: Row): object {
     const privates = row[6] as [unknown, unknown[]][] | undefined;
     const proto = row[4];
-    const prototype = proto === undefined || proto === 0 ? Object.prototype : this.value(proto) as object | null;
+    const prototype = proto === undefined || proto === 0
+      ? Object.prototype
+      : this.value(proto) as object | null;
     if (privates) {
-      const [base] = privates;
-      const Class = this.value(base[0]) as CodeFunction;
-      if (!isDerived(Class)) return unbranded(constructBranded(Class), prototype);
+      const classes = privates.map(([slot]) => this.value(slot) as CodeFunction);
+      if (classes.some((Class) => !loadedOrigin(Class)?.hooks?.restoring)) {
+        const object = unbranded(constructOwn((prototype as Loose).constructor), prototype);
+        this.branded.add(object);
+        return object;
+      }
+      if (!isDerived(classes[0])) return unbranded(constructBranded(classes[0]), prototype);
     }
     return prototype === Object.prototype ? {} : Object.create(prototype);
   }
@@ -317,7 +342,7 @@ class Decoder {
     if (given === undefined) bad(`buffer ${index} is missing`);
     const [shared, maximum] = special || [0, 0];
     if (!(given instanceof Uint8Array)) {
-      if (this.options.adopt) return given;
+      if (this.options.adopt || given instanceof SharedArrayBuffer) return given; // never bytes of the wire
       return this.createFrom(new Uint8Array(given), shared, maximum);
     }
     const whole = given.byteOffset === 0 && given.byteLength === given.buffer.byteLength;
@@ -326,7 +351,9 @@ class Decoder {
   }
 
   private createFrom(bytes: Uint8Array, shared: number, maximum: number): ArrayBuffer | SharedArrayBuffer {
-    if (maximum && !(maximum >= bytes.length && maximum <= 2 ** 40)) bad("a buffer's maximal length does not fit");
+    if (maximum && !(maximum >= bytes.length && maximum <= 2 ** 40)) {
+      bad("a buffer's maximal length does not fit");
+    }
     if (!shared && !maximum) return bytes.slice().buffer;
     const options = maximum ? { maxByteLength: maximum } : undefined;
     const buffer = shared
@@ -347,7 +374,9 @@ class Decoder {
   private createRegistered(name: string, nested: [boolean, Uint8Array, Uint8Array[]]): unknown {
     const registration = registrationNamed(name);
     if (!registration) {
-      fail(`the data holds an instance of "${name}", which is not registered here: register(${name}, { dump, load }) first`);
+      fail(
+        `the data holds an instance of "${name}", which is not registered here: register(${name}, { dump, load }) first`,
+      );
     }
     const [plain, body, buffers] = nested;
     const data = decodeGraph(plain, body, buffers, { ...this.options, adopt: false }).value;
@@ -403,7 +432,15 @@ class Decoder {
 
   private fill(id: number): void {
     const row = this.rows[id];
-    const [op, a, b, props, proto, fixed, privates] = row as [number, Loose, Loose, Loose, unknown, unknown, Loose];
+    const [op, a, b, props, proto, fixed, privates] = row as [
+      number,
+      Loose,
+      Loose,
+      Loose,
+      unknown,
+      unknown,
+      Loose,
+    ];
     const target = this.values[id] as Loose;
     switch (op) {
       case Op.array:
@@ -416,7 +453,9 @@ class Decoder {
         }
         break;
       case Op.map:
-        for (let i = 0; i < a.length; i += 2) Map.prototype.set.call(target, this.value(a[i]), this.value(a[i + 1]));
+        for (let i = 0; i < a.length; i += 2) {
+          Map.prototype.set.call(target, this.value(a[i]), this.value(a[i + 1]));
+        }
         break;
       case Op.set:
         for (let i = 0; i < a.length; i++) Set.prototype.add.call(target, this.value(a[i]));
@@ -429,8 +468,12 @@ class Decoder {
         return;
       case Op.code: {
         const [, , , statics, , , home] = b as Loose[];
-        if (statics) loadedOrigin(target)!.hooks!.setStatics!(statics.map((slot: unknown) => this.value(slot)));
-        if (home) Object.setPrototypeOf(loadedOrigin(target)!.outer!.home!, this.value(home[0]) as object | null);
+        if (statics) {
+          loadedOrigin(target)!.hooks!.setStatics!(statics.map((slot: unknown) => this.value(slot)));
+        }
+        if (home) {
+          Object.setPrototypeOf(loadedOrigin(target)!.outer!.home!, this.value(home[0]) as object | null);
+        }
         break;
       }
       case Op.prototype:
@@ -470,7 +513,12 @@ class Decoder {
       const d = Object.getOwnPropertyDescriptor(target, "stack");
       const value = this.value(stack);
       if (d && !("value" in d)) target.stack = value as string;
-      else Object.defineProperty(target, "stack", { value, writable: true, enumerable: false, configurable: true });
+      else {Object.defineProperty(target, "stack", {
+          value,
+          writable: true,
+          enumerable: false,
+          configurable: true,
+        });}
     }
     if (Object.hasOwn(target, "errors")) delete (target as Partial<AggregateError>).errors;
   }
@@ -482,13 +530,33 @@ class Decoder {
   }
 
   private fillPrivates(target: object, privates: [unknown, unknown[]][]): void {
-    for (const [slot, values] of privates) {
+    const names = new Map<string, unknown>();
+    for (const [slot, slots] of privates) {
       const Class = this.value(slot) as CodeFunction;
+      const values = slots.map((v) => this.value(v));
       const hooks = loadedOrigin(Class)?.hooks;
-      if (!hooks?.set) fail(`an instance of ${Class.name} has private fields, which this class cannot be given from outside`);
-      if (!hooks!.brands!(target)) stamp(Class, hooks!, target);
-      hooks!.set!(target, values.map((v) => this.value(v)));
+      if (hooks?.set) {
+        if (!hooks.brands!(target)) stamp(Class, hooks, target);
+        hooks.set(target, values);
+        continue;
+      }
+      // A class of this program, not loaded: only its constructor makes the fields, and only the inspector can fill them.
+      const problem = inspectorProblem();
+      if (problem !== undefined || !this.branded.has(target)) {
+        fail(
+          `the private fields of ${Class.name} cannot be filled from outside (${
+            problem ?? "its base class is built in"
+          }): ${registerAdvice(Class)}`,
+        );
+      }
+      syntaxOf(textOf(Class), true).shape!.privateFields.forEach((name, i) => {
+        if (names.has(name)) {
+          fail(`two classes above ${Class.name} have a private field ${name}: ${registerAdvice(Class)}`);
+        }
+        names.set(name, values[i]);
+      });
     }
+    setPrivateFields(target, [...names.keys()], [...names.values()]);
   }
 
   private fillProps(target: object, props: unknown[]): void {
@@ -505,12 +573,19 @@ class Decoder {
       const [name, flags] = key as [unknown, number];
       const property = this.value(name) as PropertyKey;
       const slot = props[i + 1] as [unknown, unknown];
-      const shared = { enumerable: (flags & Flag.enumerable) !== 0, configurable: (flags & Flag.configurable) !== 0 };
+      const shared = {
+        enumerable: (flags & Flag.enumerable) !== 0,
+        configurable: (flags & Flag.configurable) !== 0,
+      };
       Object.defineProperty(
         target,
         property,
         flags & Flag.accessor
-          ? { ...shared, get: this.value(slot[0]) as () => unknown, set: this.value(slot[1]) as (v: unknown) => void }
+          ? {
+            ...shared,
+            get: this.value(slot[0]) as () => unknown,
+            set: this.value(slot[1]) as (v: unknown) => void,
+          }
           : { ...shared, writable: (flags & Flag.writable) !== 0, value: this.value(slot) },
       );
     }
@@ -523,15 +598,30 @@ function isDerived(Class: CodeFunction): boolean {
   return Object.getPrototypeOf(Class) !== Function.prototype;
 }
 
+function registerAdvice(Class: CodeFunction): string {
+  return `say how its instances travel with register(${Class.name}, { dump, load })`;
+}
+
+/** A new object with the private members of a class of this program. There is no other way than its constructor. */
+function constructOwn(Class: CodeFunction): object {
+  try {
+    return Reflect.construct(Class as Loose, []);
+  } catch (error) {
+    return fail(
+      `an instance of ${Class.name} has private fields, and to make one its constructor was called without arguments, ` +
+        `which failed (${(error as Error)?.message ?? error}): ${registerAdvice(Class)}`,
+    );
+  }
+}
+
 /** A new object with the private members of a base class, made without running its constructor or initialisers. */
 function constructBranded(Class: CodeFunction): object {
-  const hooks = loadedOrigin(Class)?.hooks;
-  if (!hooks?.restoring) fail(`an instance of ${Class.name} has private fields, which this class cannot be given from outside`);
-  hooks!.restoring!(true);
+  const restoring = loadedOrigin(Class)!.hooks!.restoring!;
+  restoring(true);
   try {
     return Reflect.construct(Class as Loose, []);
   } finally {
-    hooks!.restoring!(false);
+    restoring(false);
   }
 }
 

@@ -54,7 +54,12 @@ export interface LoadOptions {
  */
 export function dumps(value: unknown, options: DumpOptions = {}): Uint8Array {
   const { plain, code, body, buffers } = encodeGraph(value, { byref: options.byref });
-  return seal({ plain, code, body, buffers: buffers.map((b) => b instanceof Uint8Array ? b : new Uint8Array(b)) }, options.key);
+  return seal({
+    plain,
+    code,
+    body,
+    buffers: buffers.map((b) => b instanceof Uint8Array ? b : new Uint8Array(b)),
+  }, options.key);
 }
 
 /**
@@ -201,7 +206,11 @@ export function importsOf(bytes: Uint8Array): ModuleRef[] {
   const { plain, body } = unseal(bytes, undefined, true);
   if (plain) return [];
   const [, rows] = unpackBody(body) as [unknown, [number, [string, string, string]][]];
-  return rows.filter(([op]) => op === Op.module).map(([, [base, specifier, name]]) => ({ base, specifier, name }));
+  return rows.filter(([op]) => op === Op.module).map(([, [base, specifier, name]]) => ({
+    base,
+    specifier,
+    name,
+  }));
 }
 
 /**

@@ -66,11 +66,28 @@ export function encodeGraph(value: unknown, options: EncodeOptions): EncodedGrap
 }
 
 function plainGraph(value: unknown): EncodedGraph {
-  return { plain: true, code: false, body: packBody(value), buffers: [], imports: [], functions: [], hashes: [] };
+  return {
+    plain: true,
+    code: false,
+    body: packBody(value),
+    buffers: [],
+    imports: [],
+    functions: [],
+    hashes: [],
+  };
 }
 
 const objectPrototype = Object.prototype;
-const errorNames = ["Error", "EvalError", "RangeError", "ReferenceError", "SyntaxError", "TypeError", "URIError", "AggregateError"];
+const errorNames = [
+  "Error",
+  "EvalError",
+  "RangeError",
+  "ReferenceError",
+  "SyntaxError",
+  "TypeError",
+  "URIError",
+  "AggregateError",
+];
 const wellKnownSymbols = new Map<symbol, string>();
 
 const maxSnapshotHeap = 2 ** 30;
@@ -137,9 +154,13 @@ export class Encoder {
     if (used < maxSnapshotHeap && learnContexts(unclear)) return new Encoder(this.options).run(value);
     throw new UnserializableError(
       "$",
-      `it holds ${unclear.length} functions, such as ${unclear[0].name || "an anonymous one"}, that write a variable and whose ` +
+      `it holds ${unclear.length} functions, such as ${
+        unclear[0].name || "an anonymous one"
+      }, that write a variable and whose ` +
         "variables all look alike, so that it is not clear which of them share it" +
-        (used < maxSnapshotHeap ? "" : ` (a heap snapshot would tell, but the heap holds ${Math.round(used / 2 ** 20)} MiB)`) +
+        (used < maxSnapshotHeap
+          ? ""
+          : ` (a heap snapshot would tell, but the heap holds ${Math.round(used / 2 ** 20)} MiB)`) +
         ": write capture(fn, (source) => eval(source)) where they are made, or keep the state in an object",
     );
   }
@@ -273,7 +294,10 @@ export class Encoder {
 
   private objectRow(id: number, value: object): NodeRow {
     if (typeChecks().isProxy(value)) {
-      this.refuse(id, "a Proxy hides its target and handler: send the target, or a function that makes the Proxy");
+      this.refuse(
+        id,
+        "a Proxy hides its target and handler: send the target, or a function that makes the Proxy",
+      );
     }
     const intrinsic = intrinsicObject(value);
     if (intrinsic !== undefined) {
@@ -301,7 +325,11 @@ export class Encoder {
       }
       this.usesCode ||= graph.code;
       this.imports.push(...graph.imports);
-      return [graph.plain, graph.body, graph.buffers.map((b) => b instanceof Uint8Array ? b : new Uint8Array(b))];
+      return [
+        graph.plain,
+        graph.body,
+        graph.buffers.map((b) => b instanceof Uint8Array ? b : new Uint8Array(b)),
+      ];
     } catch (error) {
       if (error instanceof UnserializableError) {
         throw new UnserializableError(this.pathTo(id) + error.path.slice(1), error.reason);
@@ -374,7 +402,10 @@ export class Encoder {
     props.push(
       [simpleKey ? key : this.slot(key, id, key), flags],
       accessor
-        ? [this.slot(d.get, id, { text: stepText(key) + "[get]" }), this.slot(d.set, id, { text: stepText(key) + "[set]" })]
+        ? [
+          this.slot(d.get, id, { text: stepText(key) + "[get]" }),
+          this.slot(d.set, id, { text: stepText(key) + "[set]" }),
+        ]
         : this.slot(d.value, id, key),
     );
   }
@@ -388,8 +419,11 @@ export class Encoder {
   private builtinRow(id: number, value: object, tag: string): NodeRow {
     const is = typeChecks();
     const keep = () => false;
-    const done = (row: NodeRow, usual: object, skip: (key: PropertyKey, d: PropertyDescriptor) => boolean = keep) =>
-      finish(row, this.props(id, value, skip), this.proto(id, value, usual), !Object.isExtensible(value));
+    const done = (
+      row: NodeRow,
+      usual: object,
+      skip: (key: PropertyKey, d: PropertyDescriptor) => boolean = keep,
+    ) => finish(row, this.props(id, value, skip), this.proto(id, value, usual), !Object.isExtensible(value));
     if (ArrayBuffer.isView(value)) return this.viewRow(id, value);
     if (is.isMap(value)) {
       const entries: Slot[] = [];
@@ -401,12 +435,16 @@ export class Encoder {
     }
     if (is.isSet(value)) {
       const items: Slot[] = [];
-      Set.prototype.forEach.call(value, (item) => items.push(this.slot(item, id, { text: `[item ${items.length}]` })));
+      Set.prototype.forEach.call(
+        value,
+        (item) => items.push(this.slot(item, id, { text: `[item ${items.length}]` })),
+      );
       return done([Op.set, items], Set.prototype);
     }
     if (is.isDate(value)) return done([Op.date, Date.prototype.getTime.call(value)], Date.prototype);
     if (is.isRegExp(value)) {
-      const pristine = (key: PropertyKey, d: PropertyDescriptor) => key === "lastIndex" && d.value === 0 && !!d.writable;
+      const pristine = (key: PropertyKey, d: PropertyDescriptor) =>
+        key === "lastIndex" && d.value === 0 && !!d.writable;
       const { source, flags } = value as RegExp;
       return done([Op.regexp, source, flags], RegExp.prototype, pristine);
     }
@@ -414,13 +452,25 @@ export class Encoder {
     if (is.isBoxedPrimitive(value)) {
       const primitive = (value as { valueOf(): unknown }).valueOf();
       const indices = (key: PropertyKey) =>
-        typeof primitive === "string" && typeof key === "string" && (key === "length" || isIndex(key, primitive.length));
-      return done([Op.boxed, this.slot(primitive, id, { text: "(boxed)" })], Object(primitive).constructor.prototype, indices);
+        typeof primitive === "string" && typeof key === "string" &&
+        (key === "length" || isIndex(key, primitive.length));
+      return done(
+        [Op.boxed, this.slot(primitive, id, { text: "(boxed)" })],
+        Object(primitive).constructor.prototype,
+        indices,
+      );
     }
     if (is.isAnyArrayBuffer(value)) return this.bufferRow(value as ArrayBuffer, done);
     const web = webKinds[tag];
-    if (web && webPrototype(web.global) && web.global in globalThis && inherits(value, webPrototype(web.global)!)) {
-      return done([web.op, web.read(value)], webPrototype(web.global)!, (key) => typeof key === "symbol" || key === "query");
+    if (
+      web && webPrototype(web.global) && web.global in globalThis &&
+      inherits(value, webPrototype(web.global)!)
+    ) {
+      return done(
+        [web.op, web.read(value)],
+        webPrototype(web.global)!,
+        (key) => typeof key === "symbol" || key === "query",
+      );
     }
     this.refuseNative(id, value, tag, is);
     const prototype = Object.getPrototypeOf(value);
@@ -467,7 +517,9 @@ export class Encoder {
   private errorRow(id: number, value: Error): NodeRow {
     let native = "Error";
     for (let p = Object.getPrototypeOf(value); p; p = Object.getPrototypeOf(p)) {
-      const name = errorNames.find((n) => (globalThis as unknown as Record<string, ErrorConstructor>)[n].prototype === p);
+      const name = errorNames.find((n) =>
+        (globalThis as unknown as Record<string, ErrorConstructor>)[n].prototype === p
+      );
       if (name !== undefined) {
         native = name;
         break;
@@ -505,9 +557,10 @@ export class Encoder {
   private viewRow(id: number, view: ArrayBufferView): NodeRow {
     const type = view instanceof DataView
       ? "DataView"
-      : (Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), Symbol.toStringTag)!.get!.call(
-        view,
-      ) as string);
+      : (Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), Symbol.toStringTag)!
+        .get!.call(
+          view,
+        ) as string);
     const usual = (globalThis as unknown as Record<string, { prototype: object }>)[type].prototype;
     const length = (view as Uint8Array).length ?? view.byteLength;
     const buffer = this.slot(view.buffer, id, "buffer") as [number];
@@ -517,7 +570,9 @@ export class Encoder {
     else this.bufferViews.set(buffer[0], [row]);
     const proto = this.proto(id, view, usual);
     // Listing the keys of a large view takes longer than writing it; views rarely have others.
-    const props = view.byteLength > 4096 ? [] : this.props(id, view, (key) => typeof key === "string" && isIndex(key, length));
+    const props = view.byteLength > 4096
+      ? []
+      : this.props(id, view, (key) => typeof key === "string" && isIndex(key, length));
     return finish(row, props, proto, !Object.isExtensible(view));
   }
 
@@ -589,7 +644,9 @@ export function stepText(step: Step): string {
 }
 
 function keyText(key: unknown): string {
-  if (typeof key === "string") return `.get(${JSON.stringify(key.length > 40 ? key.slice(0, 40) + "…" : key)})`;
+  if (typeof key === "string") {
+    return `.get(${JSON.stringify(key.length > 40 ? key.slice(0, 40) + "…" : key)})`;
+  }
   return typeof key === "object" || typeof key === "function" ? ".get(…)" : `.get(${String(key)})`;
 }
 

@@ -79,7 +79,8 @@ export function inspectorProblem(): string | undefined {
     Object.defineProperty(globalThis, drop, { value: cell, enumerable: false, configurable: true });
     opened.on("Debugger.scriptParsed", ({ params }) => urls.set(String(params.scriptId), String(params.url)));
     opened.on("HeapProfiler.addHeapSnapshotChunk", ({ params }) => chunks.push(String(params.chunk)));
-    const probe = ((seen) => () => seen)(cell);
+    // From text, so that no bundler inlines the variable away.
+    const probe = new Function("seen", "return () => seen")(cell);
     const found = inspectFunctions([probe])[0].scopes.some((scope) => scope.object?.seen === cell);
     if (!found) throw new Error("this V8 does not list the scopes of functions");
   } catch (error) {
@@ -91,7 +92,8 @@ export function inspectorProblem(): string | undefined {
   return failure;
 }
 
-function post<T>(method: string, params: object): T {
+/** Sends a message and returns the reply; with `eventually`, one that is answered later but has had its effect. */
+function post<T>(method: string, params: object, eventually = false): T {
   let reply: unknown;
   let failed: unknown;
   let done = false;
@@ -108,7 +110,7 @@ function post<T>(method: string, params: object): T {
   } finally {
     ticker.nextTick = nextTick;
   }
-  if (!done) throw new Error(`V8's inspector did not answer ${method} at once`);
+  if (!done && !eventually) throw new Error(`V8's inspector did not answer ${method} at once`);
   if (failed) throw new Error(`${method}: ${(failed as Error).message ?? JSON.stringify(failed)}`);
   return reply as T;
 }
@@ -293,5 +295,24 @@ export function snapshotText(identify: () => number[]): { ids: number[]; text: s
     const text = chunks.join("");
     chunks.length = 0;
     return { ids, text };
+  });
+}
+
+/** Sets private fields of an object from outside its class, as the console of a debugger may. */
+export function setPrivateFields(owner: object, names: readonly string[], values: readonly unknown[]): void {
+  if (names.length === 0) return;
+  connected(() => {
+    cell.input = { owner, values };
+    const input = inputExpression;
+    post("Runtime.evaluate", {
+      expression: names.map((name, i) => `${input}.owner.${name} = ${input}.values[${i}]`).join(";"),
+      replMode: true,
+      silent: true,
+    }, true);
+    cell.input = undefined;
+    const now = new Map(privateFields(owner));
+    if (!names.every((name, i) => now.has(name) && Object.is(now.get(name), values[i]))) {
+      throw new Error(`the private fields ${names.join(", ")} could not be set`);
+    }
   });
 }

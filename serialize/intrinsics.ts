@@ -62,7 +62,9 @@ function everything(): Map<unknown, string> {
     const { value, name, depth } = pending[i];
     if (depth > 3 || skipped.has(value)) continue;
     for (const key of Reflect.ownKeys(value as object)) {
-      if (key === "constructor" || (typeof key === "symbol" && !key.description?.startsWith("Symbol."))) continue;
+      if (key === "constructor" || (typeof key === "symbol" && !key.description?.startsWith("Symbol."))) {
+        continue;
+      }
       const d = Reflect.getOwnPropertyDescriptor(value as object, key)!;
       const path = `${name}.${typeof key === "symbol" ? `@@${key.description!.slice(7)}` : key}`;
       for (const [prefix, part] of [["", d.value], ["get ", d.get], ["set ", d.set]] as const) {

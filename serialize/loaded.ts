@@ -45,12 +45,17 @@ export function loadedOrigin(fn: CodeFunction): Loaded | undefined {
 }
 
 /** Notes the parts of a bound function. */
-export function noteBound(fn: CodeFunction, parts: { target: CodeFunction; self: unknown; args: unknown[] }): void {
+export function noteBound(
+  fn: CodeFunction,
+  parts: { target: CodeFunction; self: unknown; args: unknown[] },
+): void {
   bound.set(fn, parts);
 }
 
 /** The parts of a bound function, if it was loaded. */
-export function loadedBound(fn: CodeFunction): { target: CodeFunction; self: unknown; args: unknown[] } | undefined {
+export function loadedBound(
+  fn: CodeFunction,
+): { target: CodeFunction; self: unknown; args: unknown[] } | undefined {
   return bound.get(fn);
 }
 

@@ -15,7 +15,18 @@
  * @module
  */
 export { capture } from "./capture.ts";
-export { copy, dump, type DumpOptions, dumps, importsOf, load, type LoadOptions, loads, pickles, preload } from "./dumps.ts";
+export {
+  copy,
+  dump,
+  type DumpOptions,
+  dumps,
+  importsOf,
+  load,
+  type LoadOptions,
+  loads,
+  pickles,
+  preload,
+} from "./dumps.ts";
 export { CorruptDataError, UnserializableError, UntrustedCodeError } from "./errors.ts";
 export type { ModuleRef } from "./modules.ts";
 export { register, type RegisteredClass, type Registration } from "./registry.ts";

@@ -5,7 +5,7 @@
  * Packages and built-in modules are referred to; a program's own files are written by value unless the receiver is known to
  * find them. The entry module is never referred to, since importing it would run it again.
  */
-import { builtin, mainModule } from "../runtime/mod.ts";
+import { builtin, importFrom, mainModule } from "../runtime/mod.ts";
 import { scriptSource, scriptUrl } from "./inspector.ts";
 import { type ModuleSyntax, moduleSyntax } from "./syntax.ts";
 
@@ -22,6 +22,8 @@ export interface ModuleRef {
 const sources = new Map<string, ModuleSyntax>();
 const namespaces = new Map<string, object>();
 const resolved = new WeakMap<object, ModuleRef>();
+/** Values that were written as references here: in the same program they need not be looked up. */
+const written = new Map<string, unknown>();
 
 /** Imports of the module that a script is, under their local names. */
 export function importsOfScript(scriptId: string): ModuleSyntax["imports"] {
@@ -58,14 +60,23 @@ export function moduleUrl(scriptId: string): string {
 }
 
 function absolute(ref: ModuleRef): string {
-  return isPackage(ref.specifier) ? ref.specifier : URL.canParse(ref.specifier, ref.base)
+  return isPackage(ref.specifier)
+    ? ref.specifier
+    : URL.canParse(ref.specifier, ref.base)
     ? new URL(ref.specifier, ref.base).href
     : ref.specifier;
 }
 
 /** Where a namespace is kept: packages may resolve differently from different folders. */
 function cacheKey(ref: ModuleRef): string {
-  return isPackage(ref.specifier) && !/^[a-z]+:/.test(ref.specifier) ? `${ref.base} ${ref.specifier}` : absolute(ref);
+  return isPackage(ref.specifier) && !/^[a-z]+:/.test(ref.specifier)
+    ? `${ref.base} ${ref.specifier}`
+    : absolute(ref);
+}
+
+/** Notes the value for which a reference was written. */
+export function noteReference(ref: ModuleRef, value: unknown): void {
+  written.set(`${cacheKey(ref)} ${ref.name}`, value);
 }
 
 /** The reference through which a value was loaded here. */
@@ -107,7 +118,9 @@ export async function preloadImports(refs: readonly ModuleRef[]): Promise<void> 
       namespaces.set(key, await importModule(ref));
     } catch (error) {
       throw new Error(
-        `cannot import ${JSON.stringify(ref.specifier)}, which the code written in ${ref.base || "?"} uses: ` +
+        `cannot import ${JSON.stringify(ref.specifier)}, which the code written in ${
+          ref.base || "?"
+        } uses: ` +
           `${(error as Error)?.message ?? error}`,
         { cause: error },
       );
@@ -116,13 +129,8 @@ export async function preloadImports(refs: readonly ModuleRef[]): Promise<void> 
 }
 
 async function importModule(ref: ModuleRef): Promise<object> {
-  if (!isPackage(ref.specifier) || /^[a-z]+:/.test(ref.specifier)) return await import(absolute(ref));
-  try {
-    // A bare name: first as seen from the module that wrote it.
-    return await import(requireFrom(ref.base).resolve(ref.specifier));
-  } catch {
-    return await import(ref.specifier);
-  }
+  if (ref.specifier.startsWith("node:")) return builtin<object>(ref.specifier);
+  return await importFrom(absolute(ref), ref.base);
 }
 
 interface Require {
@@ -142,12 +150,16 @@ export function requireFrom(base: string): Require {
  * @throws {Error} If the module is not loaded and cannot be loaded synchronously, or lacks the export.
  */
 export function resolveReference(ref: ModuleRef): unknown {
+  const here = written.get(`${cacheKey(ref)} ${ref.name}`);
+  if (here !== undefined) return here;
   const namespace = namespaceOf(ref);
   let value: unknown = namespace;
   if (ref.name !== "*") {
     value = (namespace as Record<string, unknown>)[ref.name];
     if (value === undefined && ref.name === "default" && !(ref.name in namespace)) value = namespace;
-    if (value === undefined) throw new Error(`the module ${JSON.stringify(ref.specifier)} has no export ${ref.name} here`);
+    if (value === undefined) {
+      throw new Error(`the module ${JSON.stringify(ref.specifier)} has no export ${ref.name} here`);
+    }
   }
   if ((typeof value === "object" && value !== null) || typeof value === "function") resolved.set(value, ref);
   return value;
@@ -162,7 +174,9 @@ function namespaceOf(ref: ModuleRef): object {
       : requireFrom(ref.base)(isPackage(ref.specifier) ? ref.specifier : filePath(absolute(ref))) as object;
   } catch (error) {
     throw new Error(
-      `the module ${JSON.stringify(ref.specifier)} (imported in ${ref.base || "?"}) cannot be loaded synchronously here: ` +
+      `the module ${JSON.stringify(ref.specifier)} (imported in ${
+        ref.base || "?"
+      }) cannot be loaded synchronously here: ` +
         `await preload(bytes) before loads(bytes). ${(error as Error)?.message ?? error}`,
       { cause: error },
     );

@@ -27,7 +27,14 @@ export interface Unit {
   functions: UnitEntry[];
 }
 
-type UnitEntry = [scope: number, text: [number, number] | string, line: number, column: number, form: string, key: string];
+type UnitEntry = [
+  scope: number,
+  text: [number, number] | string,
+  line: number,
+  column: number,
+  form: string,
+  key: string,
+];
 
 type Factory = (hooks: UnitHooks) => void;
 
@@ -142,11 +149,7 @@ export function makeFunction(unit: Unit, index: number, given: Given): CodeFunct
     column,
     strict: unit.strict,
     hooks,
-    outer: given.hasOuter
-      ? { self: given.self, args: given.args }
-      : given.hasHome
-      ? { home }
-      : undefined,
+    outer: given.hasOuter ? { self: given.self, args: given.args } : given.hasHome ? { home } : undefined,
   });
   return fn;
 }

@@ -47,12 +47,19 @@ const byName = new Map<string, Entry>();
  * assertEquals(back.degrees, 21);
  * ```
  */
-export function register<T extends object, D>(Class: RegisteredClass<T>, registration: Registration<T, D>): void {
+export function register<T extends object, D>(
+  Class: RegisteredClass<T>,
+  registration: Registration<T, D>,
+): void {
   const name = registration.name ?? Class.name;
-  if (typeof Class !== "function" || name === "") throw new TypeError("register takes a class with a name, or options.name");
+  if (typeof Class !== "function" || name === "") {
+    throw new TypeError("register takes a class with a name, or options.name");
+  }
   const previous = byName.get(name);
   if (previous && byPrototype.get(Class.prototype) !== previous) {
-    throw new TypeError(`another class is registered as "${name}": give one of them another name with { name }`);
+    throw new TypeError(
+      `another class is registered as "${name}": give one of them another name with { name }`,
+    );
   }
   const entry: Entry = {
     name,

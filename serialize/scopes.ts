@@ -141,12 +141,18 @@ export class ScopeTable {
   ambiguous(): CodeFunction[] {
     const found = new Set<CodeFunction>();
     for (const scope of this.byKey.values()) {
-      if (!scope.exact && scope.written.size && scope.owners.size > 1) scope.owners.forEach((fn) => found.add(fn));
+      if (!scope.exact && scope.written.size && scope.owners.size > 1) {
+        scope.owners.forEach((fn) => found.add(fn));
+      }
     }
     return [...found];
   }
 
-  private contentKey(parent: Scope | undefined, description: string, object: Record<string, unknown>): string {
+  private contentKey(
+    parent: Scope | undefined,
+    description: string,
+    object: Record<string, unknown>,
+  ): string {
     let key = `${parent ? parent.serial : ""}|${description}`;
     for (const name of Object.keys(object)) key += `|${name}:${this.valueId(readVariable(object, name))}`;
     return key;

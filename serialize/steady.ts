@@ -48,7 +48,9 @@ export function noteInspection(fn: CodeFunction, inspected: Inspected, free: rea
         if (inModule && !free.includes(name)) continue;
         const value = read(object, name);
         // An undefined value may be an uninitialised variable, which Node does not tell apart.
-        if (value === undefined || written.has(name) || (inModule && importsOfScript(scriptId).has(name))) return;
+        if (value === undefined || written.has(name) || (inModule && importsOfScript(scriptId).has(name))) {
+          return;
+        }
         kept[name] = value;
       }
     }

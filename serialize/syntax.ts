@@ -116,7 +116,8 @@ function analyse(text: string, hasPrototype: boolean): Syntax {
   let shift = methodPrefix.length;
   let key: Node;
   const asExpression = () =>
-    (parse(`${methodPrefix}${text}\n)}})`, parseOptions).body[0] as Node).expression.properties[0].value.body.body[0].expression;
+    (parse(`${methodPrefix}${text}\n)}})`, parseOptions).body[0] as Node).expression.properties[0].value.body
+      .body[0].expression;
   const asMethod = () => {
     const wrapped = parse(`({${text}\n})`, parseOptions);
     shift = 2;
@@ -124,8 +125,12 @@ function analyse(text: string, hasPrototype: boolean): Syntax {
   };
   try {
     node = asExpression();
-    if (node.type === "FunctionExpression" && !hasPrototype && !node.async && !node.generator) throw new SyntaxError();
-    if (!/^(FunctionExpression|ArrowFunctionExpression|ClassExpression)$/.test(node.type)) throw new SyntaxError();
+    if (node.type === "FunctionExpression" && !hasPrototype && !node.async && !node.generator) {
+      throw new SyntaxError();
+    }
+    if (!/^(FunctionExpression|ArrowFunctionExpression|ClassExpression)$/.test(node.type)) {
+      throw new SyntaxError();
+    }
   } catch {
     key = asMethod();
     node = key.value;
@@ -144,7 +149,9 @@ function analyse(text: string, hasPrototype: boolean): Syntax {
   const walker = new Walker(shift);
   walker.root(node, form);
   if (key?.computed) walker.expression(key.key);
-  const paren = form === "class" || form === "arrow" ? 0 : text.indexOf("(", (key ? key.key.end : node.id?.end ?? 0) - shift);
+  const paren = form === "class" || form === "arrow"
+    ? 0
+    : text.indexOf("(", (key ? key.key.end : node.id?.end ?? 0) - shift);
   const shape = form === "class" ? classShape(text, node, shift) : undefined;
   return {
     form,
@@ -166,9 +173,7 @@ function analyse(text: string, hasPrototype: boolean): Syntax {
       (node.body.type === "BlockStatement" && node.body.body.some((s: Node) => s.directive === "use strict")),
     importMeta: walker.importMeta,
     computedKey: key?.computed ? bracketed(text, key.key, shift) : undefined,
-    anchor: shape
-      ? Math.max(0, (shape.constructorParameters?.range[0] ?? 1) - 1)
-      : Math.max(paren, 0),
+    anchor: shape ? Math.max(0, (shape.constructorParameters?.range[0] ?? 1) - 1) : Math.max(paren, 0),
     shape,
   };
 }
@@ -253,8 +258,7 @@ class Names {
   readonly names = new Set<string>();
   constructor(readonly parent: Names | undefined) {}
   has(name: string): boolean {
-    for (let scope: Names | undefined = this; scope; scope = scope.parent) if (scope.names.has(name)) return true;
-    return false;
+    return this.names.has(name) || this.parent?.has(name) === true;
   }
 }
 
@@ -304,12 +308,15 @@ class Walker {
 
   private functionLike(node: Node, isRootFunction = false): void {
     const arrow = node.type === "ArrowFunctionExpression";
+    if (arrow && isEvaluator(node)) return;
     this.within(() => {
       if (!arrow) {
         this.names.names.add("arguments");
         this.thisDepth++;
       }
-      if (node.type === "FunctionExpression" && node.id && !isRootFunction) this.names.names.add(node.id.name);
+      if (node.type === "FunctionExpression" && node.id && !isRootFunction) {
+        this.names.names.add(node.id.name);
+      }
       for (const param of node.params) this.declare(param);
       for (const param of node.params) this.pattern(param, false);
       this.within(() => {
@@ -440,8 +447,9 @@ class Walker {
         if (this.superDepth === 0) this.outerSuper = true;
         return;
       case "MetaProperty":
-        if (node.meta.name === "import") this.importMeta.push([node.start - this.shift, node.end - this.shift]);
-        else if (this.thisDepth === 0) this.outerNewTarget = true;
+        if (node.meta.name === "import") {
+          this.importMeta.push([node.start - this.shift, node.end - this.shift]);
+        } else if (this.thisDepth === 0) this.outerNewTarget = true;
         return;
       case "FunctionExpression":
       case "FunctionDeclaration":
@@ -522,6 +530,13 @@ class Walker {
   }
 }
 
+/** Whether an arrow function is `(source) => eval(source)`, as written for `capture()`: it needs nothing to travel. */
+function isEvaluator({ params, body }: Node): boolean {
+  return params.length === 1 && body.type === "CallExpression" && body.callee.name === "eval" &&
+    body.arguments.length === 1 && params[0].type === "Identifier" &&
+    body.arguments[0].name === params[0].name;
+}
+
 /** The names that a binding pattern binds. */
 export function boundNames(pattern: AnyNode | null): string[] {
   const names: string[] = [];
@@ -542,8 +557,9 @@ function children(node: Node): Node[] {
   const found: Node[] = [];
   for (const key in node) {
     const value = node[key];
-    if (Array.isArray(value)) { for (const item of value) if (item && typeof item.type === "string") found.push(item); }
-    else if (value && typeof value === "object" && typeof value.type === "string") found.push(value);
+    if (Array.isArray(value)) {
+      for (const item of value) if (item && typeof item.type === "string") found.push(item);
+    } else if (value && typeof value === "object" && typeof value.type === "string") found.push(value);
   }
   return found;
 }

@@ -168,7 +168,11 @@ class UnitWriter {
     const edits: { start: number; end: number; by: string }[] = [];
     const edit = (range: readonly [number, number], by: string) => {
       const [start, end] = range;
-      edits.push({ start, end, by: by + "\n".repeat(Math.max(0, countLines(text.slice(start, end)) - countLines(by))) });
+      edits.push({
+        start,
+        end,
+        by: by + "\n".repeat(Math.max(0, countLines(text.slice(start, end)) - countLines(by))),
+      });
     };
     for (const range of syntax.importMeta) edit(range, `${this.hook}.meta`);
     if (syntax.computedKey) edit(syntax.computedKey, '["m"]');
@@ -207,7 +211,9 @@ class UnitWriter {
       if (isField && shape.brands && element.valueRange) {
         const [start, end] = element.valueRange;
         const value = text.slice(start, end);
-        const label = element.name === undefined ? undefined : JSON.stringify((element.isPrivate ? "#" : "") + element.name);
+        const label = element.name === undefined
+          ? undefined
+          : JSON.stringify((element.isPrivate ? "#" : "") + element.name);
         const named = element.namesValue && label ? `({${label}:${value}})[${label}]` : `(${value})`;
         edit(element.valueRange, `${h}c.on?void 0:${named}`);
       }

@@ -53,8 +53,18 @@ export const Op = {
 /** Slots `[n]` with these negative numbers are values rather than nodes. */
 export const Special = { negativeZero: -1, hole: -2 } as const;
 
-const packer = new Packr({ useRecords: false, encodeUndefinedAsNil: false, moreTypes: false, structuredClone: false });
-const unpacker = new Unpackr({ useRecords: false, mapsAsObjects: true, moreTypes: false, structuredClone: false });
+const packer = new Packr({
+  useRecords: false,
+  encodeUndefinedAsNil: false,
+  moreTypes: false,
+  structuredClone: false,
+});
+const unpacker = new Unpackr({
+  useRecords: false,
+  mapsAsObjects: true,
+  moreTypes: false,
+  structuredClone: false,
+});
 
 /** MessagePack of a value that is made of plain data. */
 export function packBody(value: unknown): Uint8Array {
@@ -204,7 +214,8 @@ export function seal(parts: Parts, key: Key | undefined): Uint8Array {
   bytes[2] = 0x74;
   bytes[3] = 0x68;
   bytes[4] = version;
-  bytes[5] = (parts.plain ? flagPlain : 0) | (parts.code ? flagCode : 0) | (key === undefined ? 0 : flagSigned);
+  bytes[5] = (parts.plain ? flagPlain : 0) | (parts.code ? flagCode : 0) |
+    (key === undefined ? 0 : flagSigned);
   view.setUint32(8, body.length, true);
   view.setUint32(12, buffers.length, true);
   let at = headLength + proofLength;
@@ -224,15 +235,24 @@ export function seal(parts: Parts, key: Key | undefined): Uint8Array {
 
 /** Takes a dump apart. The parts are views of `bytes`. */
 export function unseal(bytes: Uint8Array, key: Key | undefined, trusted: boolean): Parts {
-  if (!(bytes instanceof Uint8Array)) throw new TypeError("loads takes a Uint8Array: the bytes that dumps returned");
+  if (!(bytes instanceof Uint8Array)) {
+    throw new TypeError("loads takes a Uint8Array: the bytes that dumps returned");
+  }
   const bad = (what: string): never => {
     throw new CorruptDataError(`${what} (${bytes.length} bytes)`);
   };
-  if (bytes.length < fixedLength || bytes[0] !== 0xd1 || bytes[1] !== 0x70 || bytes[2] !== 0x74 || bytes[3] !== 0x68) {
+  if (
+    bytes.length < fixedLength || bytes[0] !== 0xd1 || bytes[1] !== 0x70 || bytes[2] !== 0x74 ||
+    bytes[3] !== 0x68
+  ) {
     bad("these bytes are not a dump: they do not begin as one");
   }
   if (bytes[4] !== version) {
-    bad(`this dump has format version ${bytes[4]}, and this program reads version ${version}: use the same release`);
+    bad(
+      `this dump has format version ${
+        bytes[4]
+      }, and this program reads version ${version}: use the same release`,
+    );
   }
   const flags = bytes[5];
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -245,7 +265,8 @@ export function unseal(bytes: Uint8Array, key: Key | undefined, trusted: boolean
   const body = bytes.subarray(at, at += bodyLength);
   const buffers: Uint8Array[] = [];
   for (let i = 0; i < count; i++) {
-    const length = view.getUint32(fixedLength + i * 8, true) + view.getUint32(fixedLength + i * 8 + 4, true) * 2 ** 32;
+    const length = view.getUint32(fixedLength + i * 8, true) +
+      view.getUint32(fixedLength + i * 8 + 4, true) * 2 ** 32;
     if (at + length > bytes.length) bad("this dump is cut short");
     buffers.push(bytes.subarray(at, at += length));
   }
@@ -256,8 +277,12 @@ export function unseal(bytes: Uint8Array, key: Key | undefined, trusted: boolean
         "these bytes are not signed, and loads was given a key: write them with dumps(value, { key })",
       );
     }
-    if (!equalInConstantTime(signature(bytes, headLength, key), bytes.subarray(headLength, headLength + 32))) {
-      throw new UntrustedCodeError("the signature does not match: another key, or bytes changed on their way");
+    if (
+      !equalInConstantTime(signature(bytes, headLength, key), bytes.subarray(headLength, headLength + 32))
+    ) {
+      throw new UntrustedCodeError(
+        "the signature does not match: another key, or bytes changed on their way",
+      );
     }
   } else if (!signed && view.getUint32(headLength, true) !== checksum(bytes, headLength)) {
     bad("this dump is damaged: its checksum does not match");

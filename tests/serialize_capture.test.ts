@@ -1,21 +1,30 @@
 /** Without the inspector: explicit capture, and refusals that say what to do. */
-import { assert, assertEquals, assertStrictEquals } from "@std/assert";
-import { capture, copy, dumps, loads } from "@pathos/pathos/serialize";
+import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
+import { capture, copy, dumps, loads, UnserializableError } from "@pathos/pathos/serialize";
 import { test } from "./harness.ts";
 
 const trip = <T>(value: T): T => loads<T>(dumps(value), { trust: "code" });
 
-test("capture gives an arrow function its this", () => {
-  class Scale {
+// Written as text, because a direct eval in this file would keep it from being bundled for Node.
+const Scale = new Function(`"use strict";
+  return class Scale {
     factor = 3;
-    scaler() {
-      return capture((x: number) => x * this.factor, (source) => new Function("self", `return ${source.replace("this", "self")}`)(this));
+    scaler(...extra) {
+      return [(x) => [x * this.factor, ...arguments], (source) => eval(source)];
     }
-  }
+  }`)() as new () => {
+  factor: number;
+  scaler(...extra: number[]): [fn: (x: number) => number[], evaluate: (source: string) => unknown];
+};
+
+test("capture gives an arrow function its this and arguments", () => {
   const scale = new Scale();
-  assertEquals(trip(scale.scaler())(14), 42);
-  const again = copy(trip(scale.scaler()));
-  assertEquals(again(2), 6);
+  const back = trip({ f: capture(...scale.scaler(7)), scale });
+  assertEquals(back.f(14), [42, 7]);
+  back.scale.factor = 1;
+  assertEquals(back.f(14), [14, 7], "this is the object that travelled beside it");
+  assertEquals(copy(back.f)(2), [2, 7]);
+  assertThrows(() => dumps(scale.scaler()[0]), UnserializableError, "capture(");
 });
 
 test("capture returns the same function", () => {

@@ -164,7 +164,12 @@ test("subclasses of Map, Array and Error", () => {
     }
   }
   const error = trip(new HttpError(404, { cause: new RangeError("low") }));
-  assertEquals([error.message, error.status, error.isClient(), error.name], ["status 404", 404, true, "HttpError"]);
+  assertEquals([error.message, error.status, error.isClient(), error.name], [
+    "status 404",
+    404,
+    true,
+    "HttpError",
+  ]);
   assert(error instanceof Error && error.cause instanceof RangeError);
 });
 
@@ -263,7 +268,10 @@ test("registered classes travel as their data, without trust", () => {
   const back = loads<{ t: Celsius }>(dumps({ t: new Celsius(21) }));
   assert(back.t instanceof Celsius);
   assertEquals(back.t.degrees, 21);
-  assertThrows(() => register(class Other {}, { name: "Celsius", dump: () => 0, load: () => ({}) }), TypeError);
+  assertThrows(
+    () => register(class Other {}, { name: "Celsius", dump: () => 0, load: () => ({}) }),
+    TypeError,
+  );
 });
 
 test("instances of runtime classes with hidden state are refused, whatever they are", () => {

@@ -4,7 +4,8 @@ import { dumps, loads, UnserializableError } from "@pathos/pathos/serialize";
 import { test } from "./harness.ts";
 
 const trip = <T>(value: T): T => loads<T>(dumps(value), { trust: "code" });
-const refusal = (value: unknown) => assertThrows(() => dumps(value), UnserializableError) as UnserializableError;
+const refusal = (value: unknown) =>
+  assertThrows(() => dumps(value), UnserializableError) as UnserializableError;
 
 const moduleConstant = 7;
 function twice(x: number): number {
@@ -13,7 +14,7 @@ function twice(x: number): number {
 function thrice(x: number): number {
   return twice(x) + x;
 }
-let fib = (n: number): number => n < 2 ? n : fib(n - 1) + fib(n - 2);
+const fib = (n: number): number => n < 2 ? n : fib(n - 1) + fib(n - 2);
 function isEven(n: number): boolean {
   return n === 0 ? true : isOdd(n - 1);
 }
@@ -59,7 +60,7 @@ test("a function declaration whose name was reassigned calls the new value", () 
       return n <= 0 ? 0 : 1 + f(n - 1);
     }
     const inner = f;
-    // deno-lint-ignore no-func-assign no-explicit-any
+    // deno-lint-ignore no-explicit-any
     (f as any) = (n: number) => n <= 0 ? 100 : inner(n);
     return inner;
   };
@@ -89,9 +90,11 @@ test("a closure and an object that hold each other", () => {
 test("async functions, generators and async generators", async () => {
   const k = 2;
   assertEquals(await trip(async (x: number) => (await x) * k)(4), 8);
-  assertEquals([...trip(function* (n: number) {
-    for (let i = 0; i < n; i++) yield i * k;
-  })(3)], [0, 2, 4]);
+  assertEquals([
+    ...trip(function* (n: number) {
+      for (let i = 0; i < n; i++) yield i * k;
+    })(3),
+  ], [0, 2, 4]);
   const seen = [];
   for await (
     const x of trip(async function* () {
@@ -259,9 +262,12 @@ test("functions from new Function, and sloppy ones stay sloppy", () => {
   assertEquals(trip(new Function("a", "b", "return a * b") as (a: number, b: number) => number)(6, 7), 42);
   const sloppy = new Function("return this === undefined ? 'strict' : 'sloppy'") as () => string;
   assertEquals(trip(sloppy)(), "sloppy");
-  assertEquals(trip(function (this: unknown) {
-    return this === undefined;
-  })(), true);
+  assertEquals(
+    trip(function (this: unknown) {
+      return this === undefined;
+    })(),
+    true,
+  );
 });
 
 test("an arrow function that uses this is refused with the fix", () => {

@@ -14,7 +14,10 @@ test("imports from built-in modules go by reference and stay identical", () => {
   const f = () => [createHash, nodePath.posix.join, readFileSync];
   const bytes = dumps(f);
   const specifiers = importsOf(bytes).map((ref) => ref.specifier);
-  assert(specifiers.includes("node:crypto") && specifiers.includes("node:path") && specifiers.includes("node:fs"), String(specifiers));
+  assert(
+    specifiers.includes("node:crypto") && specifiers.includes("node:path") && specifiers.includes("node:fs"),
+    String(specifiers),
+  );
   const [hash, join, read] = loads<typeof f>(bytes, { trust: "code" })();
   assertStrictEquals(hash, createHash);
   assertStrictEquals(join, nodePath.posix.join);
@@ -36,10 +39,14 @@ test("import() and import.meta in shipped code work as they did where it was wri
   assertEquals(meta(), [import.meta.url, new URL("./x.ts", import.meta.url).href]);
 });
 
-test.deno("a relative import() resolves against the module where it was written", "the Node tests are one bundle", async () => {
-  const f = trip(async () => (await import("./fixtures/shapes.ts")).scaled(1));
-  assertEquals(await f(), 6);
-});
+test.deno(
+  "a relative import() resolves against the module where it was written",
+  "the Node tests are one bundle",
+  async () => {
+    const f = trip(async () => (await import("./fixtures/shapes.ts")).scaled(1));
+    assertEquals(await f(), 6);
+  },
+);
 
 test.deno("byref says which files the receiver can import", "the Node tests are one bundle", () => {
   const f = (x: number) => [scaled(x), new Square(x).area(), settings.scale];

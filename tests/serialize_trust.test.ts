@@ -15,7 +15,13 @@ const sample = {
 };
 
 test("code needs trust; data does not", () => {
-  for (const value of [(x: number) => x * k, Point, new Point(1), [Math.max], { get a() { return k; } }]) {
+  for (
+    const value of [(x: number) => x * k, Point, new Point(1), [Math.max], {
+      get a() {
+        return k;
+      },
+    }]
+  ) {
     const bytes = dumps(value);
     const error = assertThrows(() => loads(bytes), UntrustedCodeError);
     assert((error as Error).message.includes('trust: "code"') || true);
@@ -53,10 +59,13 @@ test("every truncation and every flipped bit is noticed", () => {
   for (let bit = 0; bit < bytes.length * 8; bit++) {
     const changed = bytes.slice();
     changed[bit >> 3] ^= 1 << (bit & 7);
-    assertThrows(() => loads(changed), undefined, undefined, `bit ${bit}`);
+    assertThrows(() => loads(changed));
   }
   assertThrows(() => loads(new Uint8Array(0)), CorruptDataError);
-  assertThrows(() => loads(new TextEncoder().encode('{"json": true, "and": "long enough"}')), CorruptDataError);
+  assertThrows(
+    () => loads(new TextEncoder().encode('{"json": true, "and": "long enough"}')),
+    CorruptDataError,
+  );
   const newer = bytes.slice();
   newer[4] = 9;
   assertThrows(() => loads(newer), CorruptDataError, "version 9");
@@ -84,7 +93,11 @@ function reseal(bytes: Uint8Array, change: (bytes: Uint8Array) => void): Uint8Ar
 }
 
 test("damage behind a correct checksum gives a value or an error of ours, never a hang, a crash or pollution", () => {
-  const seeds = [dumps(sample), dumps([{ a: 1 }, { a: [2] }]), dumps(Object.freeze({ x: sample, y: [sample] }))];
+  const seeds = [
+    dumps(sample),
+    dumps([{ a: 1 }, { a: [2] }]),
+    dumps(Object.freeze({ x: sample, y: [sample] })),
+  ];
   let random = 12345;
   const next = (below: number) => {
     random = (Math.imul(random, 1103515245) + 12345) >>> 0;
@@ -109,10 +122,19 @@ test("damage behind a correct checksum gives a value or an error of ours, never 
 
 test("reading data runs nothing of the user's", () => {
   let ran = 0;
-  const trap = { toJSON: () => ran++, then: () => ran++, get x() { return ran++; }, valueOf: () => ran++ };
+  const trap = {
+    toJSON: () => ran++,
+    then: () => ran++,
+    get x() {
+      return ran++;
+    },
+    valueOf: () => ran++,
+  };
   loads(dumps(trap), { trust: "code" });
   class Counted {
-    static { ran += 0; }
+    static {
+      ran += 0;
+    }
     made = 0;
     constructor() {
       ran++;

@@ -8,7 +8,23 @@ const trip = (value: unknown): any => loads(dumps(value));
 
 test("primitives keep their exact value", () => {
   for (
-    const value of [undefined, null, true, false, 0, -0, 1.5, -1, NaN, Infinity, -Infinity, 2 ** 31, 2 ** 53, -(2 ** 40), 5e-324]
+    const value of [
+      undefined,
+      null,
+      true,
+      false,
+      0,
+      -0,
+      1.5,
+      -1,
+      NaN,
+      Infinity,
+      -Infinity,
+      2 ** 31,
+      2 ** 53,
+      -(2 ** 40),
+      5e-324,
+    ]
   ) {
     assert(Object.is(trip(value), value), String(value));
     assert(Object.is(trip([value])[0], value), `[${value}]`);
@@ -42,7 +58,8 @@ test("cycles and shared references", () => {
   assertStrictEquals(back.self, back);
   assertStrictEquals(back.list[0], back.list);
   assertStrictEquals(back.list[1], back);
-  const leaf = { x: 1 }, tree = { big: { leaf, rest: [1, 2, { leaf2: {} }] }, other: new Map([["leaf", leaf]]) };
+  const leaf = { x: 1 },
+    tree = { big: { leaf, rest: [1, 2, { leaf2: {} }] }, other: new Map([["leaf", leaf]]) };
   const t = trip(tree);
   assertStrictEquals(t.big.leaf, t.other.get("leaf"));
   // deno-lint-ignore no-explicit-any
@@ -63,7 +80,10 @@ test("an object inside plain data that is also met elsewhere stays one object", 
 });
 
 test("Map, Set, Date, RegExp, URL, boxed values", () => {
-  assertEquals(trip(new Map<unknown, unknown>([[1, { a: 1 }], ["x", new Set([1, [2]])]])), new Map<unknown, unknown>([[1, { a: 1 }], ["x", new Set([1, [2]])]]));
+  assertEquals(
+    trip(new Map<unknown, unknown>([[1, { a: 1 }], ["x", new Set([1, [2]])]])),
+    new Map<unknown, unknown>([[1, { a: 1 }], ["x", new Set([1, [2]])]]),
+  );
   assertEquals(trip(new Date(12345)).getTime(), 12345);
   assert(Number.isNaN(trip(new Date(NaN)).getTime()));
   const re = /a(?<n>b)+/giu;
@@ -102,7 +122,15 @@ test("objects: accessors, attributes, extensibility, prototypes", () => {
   assertStrictEquals(Object.getPrototypeOf(trip(Object.create(null))), null);
   const nulled = Object.assign(Object.create(null), { constructor: 1, toString: 2 });
   assertEquals(Object.keys(trip(nulled)), ["constructor", "toString"]);
-  const accessor = { n: 1, get twice() { return this.n * 2; }, set twice(v: number) { this.n = v; } };
+  const accessor = {
+    n: 1,
+    get twice() {
+      return this.n * 2;
+    },
+    set twice(v: number) {
+      this.n = v;
+    },
+  };
   const back = loads<typeof accessor>(dumps(accessor), { trust: "code" });
   back.twice = 21;
   assertEquals(back.twice, 42);
@@ -112,7 +140,9 @@ test("objects: accessors, attributes, extensibility, prototypes", () => {
 });
 
 test("an own __proto__ key stays a key and pollutes nothing", () => {
-  const value = JSON.parse('{"__proto__": {"polluted": true}, "constructor": {"prototype": {"polluted": true}}}');
+  const value = JSON.parse(
+    '{"__proto__": {"polluted": true}, "constructor": {"prototype": {"polluted": true}}}',
+  );
   const back = trip(value);
   assert(Object.hasOwn(back, "__proto__"));
   assertEquals(back.__proto__, { polluted: true });
@@ -121,7 +151,9 @@ test("an own __proto__ key stays a key and pollutes nothing", () => {
 });
 
 test("errors: class, message, stack, cause, own fields, AggregateError", () => {
-  const error = Object.assign(new RangeError("too far", { cause: new TypeError("inner") }), { code: "E_FAR" });
+  const error = Object.assign(new RangeError("too far", { cause: new TypeError("inner") }), {
+    code: "E_FAR",
+  });
   const back = trip(error);
   assert(back instanceof RangeError && back.cause instanceof TypeError);
   assertEquals({ ...back }, { code: "E_FAR" });
@@ -134,8 +166,13 @@ test("errors: class, message, stack, cause, own fields, AggregateError", () => {
 
 test("typed arrays, DataView and buffers", () => {
   const kinds = [
-    new Int8Array([-1]), new Uint8ClampedArray([255]), new Uint16Array([65535]), new Float32Array([1.5]),
-    new Float64Array([NaN, -0]), new BigInt64Array([-1n]), new BigUint64Array([2n ** 64n - 1n]),
+    new Int8Array([-1]),
+    new Uint8ClampedArray([255]),
+    new Uint16Array([65535]),
+    new Float32Array([1.5]),
+    new Float64Array([NaN, -0]),
+    new BigInt64Array([-1n]),
+    new BigUint64Array([2n ** 64n - 1n]),
   ];
   if ("Float16Array" in globalThis) {
     // deno-lint-ignore no-explicit-any
@@ -153,7 +190,11 @@ test("typed arrays, DataView and buffers", () => {
 
 test("views that share a buffer keep sharing it; a small view does not drag a large buffer along", () => {
   const buffer = new ArrayBuffer(16);
-  const { a, b, whole } = trip({ a: new Uint8Array(buffer, 0, 8), b: new Uint32Array(buffer, 4, 2), whole: buffer });
+  const { a, b, whole } = trip({
+    a: new Uint8Array(buffer, 0, 8),
+    b: new Uint32Array(buffer, 4, 2),
+    whole: buffer,
+  });
   assertStrictEquals(a.buffer, b.buffer);
   assertStrictEquals(a.buffer, whole);
   a[4] = 7;
@@ -217,7 +258,10 @@ test("copy and pickles", () => {
 
 test("module namespaces and globalThis", async () => {
   const path = await import("node:path");
-  const join = loads<(a: string, b: string) => string>(dumps((a: string, b: string) => path.posix.join(a, b)), { trust: "code" });
+  const join = loads<(a: string, b: string) => string>(
+    dumps((a: string, b: string) => path.posix.join(a, b)),
+    { trust: "code" },
+  );
   assertEquals(join("a", "b"), "a/b");
   assertStrictEquals(loads(dumps(globalThis), { trust: "code" }), globalThis);
 });
