@@ -32,6 +32,8 @@ export interface LineTraits {
 export interface Beginning {
   /** Cores that pools inside the worker may use. */
   share: number;
+  /** Whether this side accepts code by value in results. */
+  takesCode: boolean;
   /** Hash of the code to run before the first chunk. */
   initializer: string | undefined;
 }
@@ -266,6 +268,7 @@ export function openLink(
     name: traits.name,
     share: beginning.share,
     sharing: traits.sharing,
+    takesCode: beginning.takesCode,
     control: control !== undefined,
     initializer: beginning.initializer,
   }, control ? [control.buffer as SharedArrayBuffer] : []);

@@ -78,7 +78,7 @@ export class ThreadPool extends Pool {
     const workers = grantWorkers(options.workers);
     const read = granted("read");
     const book = new CodeBook({ trust: true, share: true, byref: (ref) => isPackage(ref) || read });
-    super({ workers, book, start: threadStarter(book, beginnings(book, workers, options)) }, options);
+    super({ workers, book, start: threadStarter(book, beginnings(book, workers, true, options)) }, options);
   }
 }
 
@@ -111,14 +111,19 @@ export class ProcessPool extends Pool {
     const trust = permissions === "inherit";
     const read = trust ? granted("read") : typeof permissions === "object" && permissions.read === true;
     const book = new CodeBook({ trust, byref: (ref) => ref.specifier.startsWith("node:") || read });
-    const start = processStarter(book, beginnings(book, workers, options), { permissions, maxMemory });
+    const start = processStarter(book, beginnings(book, workers, trust, options), { permissions, maxMemory });
     super({ workers, book, start }, options);
   }
 }
 
-function beginnings(book: CodeBook, workers: number, { initializer }: PoolOptions): () => Beginning {
+function beginnings(
+  book: CodeBook,
+  workers: number,
+  takesCode: boolean,
+  { initializer }: PoolOptions,
+): () => Beginning {
   const share = partOf(workers);
-  return () => ({ share, initializer: initializer && book.encodeCode(initializer).hash });
+  return () => ({ share, takesCode, initializer: initializer && book.encodeCode(initializer).hash });
 }
 
 function isPackage({ specifier }: ModuleRef): boolean {

@@ -40,6 +40,7 @@ export function processStarter(
         send: (message, buffers) => process.send(packMessage(message, buffers)),
         async end() {
           unwatch();
+          process.keepAlive(true); // until it is gone: somebody may await that, with nothing else going on
           process.end();
           const timer = setTimeout(() => process.kill(), END_MS);
           await process.gone;
@@ -47,6 +48,7 @@ export function processStarter(
         },
         kill() {
           unwatch();
+          process.keepAlive(true);
           process.kill();
           return process.gone;
         },

@@ -8,12 +8,13 @@ import type { ColumnHead } from "./columns.ts";
 
 /** To the worker. */
 export type ToWorker =
-  /** First message. `control`: buffer 0 is shared memory laid out as {@linkcode Control} says. */
+  /** First message. `takesCode`: the parent accepts code by value in results. `control`: buffer 0 is shared memory laid out as {@linkcode Control} says. */
   | {
     do: "begin";
     name: string;
     share: number;
     sharing: boolean;
+    takesCode: boolean;
     control: boolean;
     initializer?: string;
   }

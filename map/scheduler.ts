@@ -100,7 +100,7 @@ export class Scheduler {
   #stopWatch: (() => void) | undefined;
   #lost = 0;
   #abandoned = 0;
-  #endings: Promise<void>[] = [];
+  #endings = new Set<Promise<void>>(); // workers that are about to be gone
 
   constructor(options: SchedulerOptions) {
     this.#options = options;
@@ -163,7 +163,7 @@ export class Scheduler {
   /** Ends all workers; those with something to do at once. Resolves when they are gone. */
   async stop(): Promise<void> {
     for (const slot of this.#slots) this.#release(slot, slot.chunks.length > 0 ? "kill" : "end");
-    await Promise.all(this.#endings.splice(0));
+    await Promise.all(this.#endings);
   }
 
   /** All workers forget the code they were sent. Call it only when idle. */
@@ -337,7 +337,10 @@ export class Scheduler {
   #release(slot: Slot, how: "end" | "kill"): Chunk[] {
     const { worker } = slot;
     if (!worker) return [];
-    this.#endings.push(how === "kill" ? worker.kill() : worker.end());
+    const ending = (how === "kill" ? worker.kill() : worker.end()).finally(() =>
+      this.#endings.delete(ending)
+    );
+    this.#endings.add(ending);
     return this.#empty(slot);
   }
 

@@ -33,6 +33,7 @@ interface Job {
 const port = openPort();
 let book = new CodeBook();
 let sharing = false;
+let takesCode = true;
 let control: Int32Array | undefined;
 let initializer: string | undefined;
 const codes = new Map<string, Omit<CodePayload, "hash">>();
@@ -106,7 +107,7 @@ function enqueue(work: () => void | Promise<void>): void {
 }
 
 function begin(message: Message<"begin">, buffers: Buffers): void {
-  sharing = message.sharing;
+  ({ sharing, takesCode } = message);
   book = new CodeBook({ trust: true, share: sharing, byref: () => true, inline: true });
   if (message.control) control = new Int32Array(buffers[0]);
   setShare(message.share);
@@ -270,7 +271,10 @@ function packOneByOne(outcome: ChunkOutcome): PackedColumn {
 function packErrors(errors: unknown[]): PackedColumn {
   const portable = errors.map((error) => {
     try {
-      packColumn([error], 0, 1, book, sharing);
+      const { head, buffers } = packColumn([error], 0, 1, book, sharing);
+      if (!takesCode && head.form === "any") {
+        book.decode({ bytes: new Uint8Array(buffers[0]), buffers: buffers.slice(1) }, false); // as the parent will
+      }
       return error;
     } catch (reason) {
       const plain = error instanceof Error

@@ -25,8 +25,7 @@ interface ProcessLike {
   env: Record<string, string | undefined>;
   stdout: {
     write(text: string, done?: (error?: Error | null) => void): boolean;
-    once(event: "error", listener: () => void): unknown;
-    listenerCount(event: "error"): number;
+    on(event: "error", listener: () => void): unknown;
   };
   stderr: { write(text: string): boolean; isTTY?: boolean; columns?: number };
   stdin: AsyncIterable<Uint8Array>;
@@ -166,6 +165,8 @@ export const stderr = {
   write: (text: string): void => void node!.stderr.write(text),
 };
 
+let listening = false;
+
 /** Standard output, in order and with back-pressure. */
 export const stdout = {
   /**
@@ -176,8 +177,9 @@ export const stdout = {
   write: (text: string): Promise<void> =>
     new Promise((resolve, reject) => {
       const { stdout } = node!;
-      // An error comes to the callback and as an event; the event would end the process if nobody listened.
-      if (stdout.listenerCount("error") === 0) stdout.once("error", () => {});
+      // An error comes to the callback and as an event, which would end the process if nobody listened to it.
+      if (!listening) stdout.on("error", () => {});
+      listening = true;
       stdout.write(text, (error) => error ? reject(error) : resolve());
     }),
 };

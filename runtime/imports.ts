@@ -20,11 +20,25 @@ export function importFrom(specifier: string, base: string): Promise<object> {
   let importer = importers.get(base);
   if (!importer) {
     const { Script, constants } = builtin<Vm>("node:vm");
-    importer = new Script("(specifier) => import(specifier)", {
-      filename: base,
-      importModuleDynamically: constants?.USE_MAIN_CONTEXT_DEFAULT_LOADER,
-    }).runInThisContext() as (specifier: string) => Promise<object>;
+    importer = withoutWarnings(() =>
+      new Script("(specifier) => import(specifier)", {
+        filename: base,
+        importModuleDynamically: constants?.USE_MAIN_CONTEXT_DEFAULT_LOADER,
+      })
+    ).runInThisContext() as (specifier: string) => Promise<object>;
     importers.set(base, importer);
   }
   return importer(specifier);
+}
+
+/** Node 20 warns that the constant is experimental, once in every worker; users can do nothing about it. */
+function withoutWarnings<T>(make: () => T): T {
+  const process = builtin<{ emitWarning: unknown }>("node:process");
+  const { emitWarning } = process;
+  process.emitWarning = () => {};
+  try {
+    return make();
+  } finally {
+    process.emitWarning = emitWarning;
+  }
 }

@@ -76,10 +76,12 @@ export function startProcess(
     stdout: (bytes) => reader.push(bytes),
     stderr: errorLines,
     exit(status) {
-      unwatch(child.pid).then(tellGone);
       reader.end();
       errorLines(undefined);
-      events.died(status, tail.trimEnd());
+      unwatch(child.pid).then(() => {
+        tellGone();
+        events.died(status, tail.trimEnd());
+      });
     },
   });
   watch(child.pid);

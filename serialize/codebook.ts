@@ -162,14 +162,15 @@ export class CodeBook {
   /**
    * Reads a value. Views lie directly on the buffers given.
    *
+   * @param trust May it hold code by value. Default: what the book was made with.
    * @throws {CorruptDataError} If the bytes are damaged.
    * @throws {UntrustedCodeError} If they hold code by value and this book does not trust code.
    * @throws {Error} If they refer to code that is not here yet.
    */
-  decode(encoded: Pick<Encoded, "bytes" | "buffers">): unknown {
+  decode(encoded: Pick<Encoded, "bytes" | "buffers">, trust = this.options.trust === true): unknown {
     const { bytes, buffers } = encoded;
     return decodeGraph(bytes[0] !== graphFlag, bytes.subarray(1), buffers, {
-      trusted: this.options.trust === true,
+      trusted: trust,
       knownTrusted: true,
       known: (hash, index) => this.definitions.get(hash)?.[index],
       adopt: true,

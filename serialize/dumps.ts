@@ -6,7 +6,7 @@ import { decodeGraph } from "./decode.ts";
 import { encodeGraph } from "./encode.ts";
 import { UnserializableError } from "./errors.ts";
 import { type ModuleRef, preloadImports } from "./modules.ts";
-import { type Key, Op, seal, unpackBody, unseal } from "./wire.ts";
+import { checkBody, type Key, Op, seal, unpackBody, unseal } from "./wire.ts";
 
 /** Options of `dumps` and `dump`. */
 export interface DumpOptions {
@@ -204,6 +204,7 @@ export function pickles(value: unknown): boolean {
  */
 export function importsOf(bytes: Uint8Array): ModuleRef[] {
   const { plain, body } = unseal(bytes, undefined, true);
+  checkBody(body);
   if (plain) return [];
   const [, rows] = unpackBody(body) as [unknown, [number, [string, string, string]][]];
   return rows.filter(([op]) => op === Op.module).map(([, [base, specifier, name]]) => ({

@@ -28,6 +28,8 @@ export class UnserializableError extends TypeError {
   readonly reason: string;
 
   /**
+   * Makes the error.
+   *
    * @param path Where the culprit is.
    * @param reason Why it cannot travel and what to do instead.
    */
@@ -52,7 +54,11 @@ export class UnserializableError extends TypeError {
  * ```
  */
 export class UntrustedCodeError extends Error {
-  /** @param message What was refused and how to allow it. */
+  /**
+   * Makes the error.
+   *
+   * @param message What was refused and how to allow it.
+   */
   constructor(message: string) {
     super(message);
     this.name = "UntrustedCodeError";
@@ -73,6 +79,8 @@ export class UntrustedCodeError extends Error {
  */
 export class CorruptDataError extends Error {
   /**
+   * Makes the error.
+   *
    * @param message What is wrong with the bytes.
    * @param options The underlying error as `cause`, where there is one.
    */

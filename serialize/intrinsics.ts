@@ -97,7 +97,8 @@ export function intrinsicFunction(fn: CodeFunction, native = false): string | un
     const d = Object.getOwnPropertyDescriptor(globalThis, name);
     if (d && !d.enumerable && (globalThis as Record<string, unknown>)[name] === fn) return name;
   }
-  return native ? everything().get(fn) : undefined;
+  // The runtime's own errors (Deno.errors.NotFound) have visible texts and arrive in workers that may not look further.
+  return native || fn.prototype instanceof Error ? everything().get(fn) : undefined;
 }
 
 /** As `intrinsicFunction`, for a function whose text is visible but which belongs to the runtime. */

@@ -63,7 +63,9 @@ function compile(source: string, url: string, line: number): Factory {
       factory = new vm.Script(source, {
         filename: url || "pathos:loaded",
         lineOffset: line,
-        importModuleDynamically: vm.constants?.USE_MAIN_CONTEXT_DEFAULT_LOADER,
+        ...(/\bimport\b/.test(source)
+          ? { importModuleDynamically: vm.constants?.USE_MAIN_CONTEXT_DEFAULT_LOADER }
+          : {}),
       }).runInThisContext() as Factory;
     } else factory = new Function(`return ${source}`)() as Factory;
     if (factories.size >= maxFactories) factories.clear();

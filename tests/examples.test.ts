@@ -43,7 +43,7 @@ test.deno(
     const { code, stdout } = await example("wordcount", [folder.path, "--workers", "2", "--top", "2"]);
     assertEquals(code, 0);
     assertMatch(stdout, /^(be|to) +3\n(be|to) +3\n/);
-    assertMatch(stdout, /2 text files, .* 10 different words .* 2 threads: [\d.]+ MB\/s/);
+    assertMatch(stdout, /2 text files, .* 11 different words .* 2 threads: [\d.]+ MB\/s/);
     assertStringIncludes(
       stdout,
       "1 binary files, 0 unreadable files, 0 unreadable folders, 1 symbolic links",
