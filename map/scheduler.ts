@@ -352,9 +352,9 @@ export class Scheduler {
     slot.chunks = slot.chunks.filter((chunk) => chunk.job !== job || !worker.revoke(chunk));
     worker.drop(job.id);
     if (!slot.chunks.some((chunk) => chunk.job === job)) return;
-    slot.spare ??= every(GRACE_MS, () => {
+    slot.spare ??= after(GRACE_MS, () => {
+      slot.spare = undefined;
       if ((slot.chunks[0]?.job as Job | undefined)?.isOver) this.#kill(slot);
-      else spare(slot);
     });
   }
 
@@ -454,6 +454,12 @@ export class Scheduler {
 }
 
 const speculated = new WeakSet<Chunk>();
+
+/** Calls once, later, unless the returned function is called before. */
+function after(milliseconds: number, call: () => void): () => void {
+  const timer = setTimeout(call, milliseconds);
+  return () => clearTimeout(timer);
+}
 
 function spare(slot: Slot): void {
   slot.spare?.();

@@ -1,7 +1,7 @@
 /**
  * `import()` as another module would do it: relative specifiers and package names mean what they mean there.
  */
-import { builtin } from "./host.ts";
+import { builtin, runtimeName } from "./host.ts";
 
 interface Vm {
   Script: new (code: string, options: Record<string, unknown>) => { runInThisContext(): unknown };
@@ -19,26 +19,34 @@ const importers = new Map<string, (specifier: string) => Promise<object>>();
 export function importFrom(specifier: string, base: string): Promise<object> {
   let importer = importers.get(base);
   if (!importer) {
-    const { Script, constants } = builtin<Vm>("node:vm");
-    importer = withoutWarnings(() =>
-      new Script("(specifier) => import(specifier)", {
-        filename: base,
-        importModuleDynamically: constants?.USE_MAIN_CONTEXT_DEFAULT_LOADER,
-      })
-    ).runInThisContext() as (specifier: string) => Promise<object>;
+    const { Script } = builtin<Vm>("node:vm");
+    importer = new Script("(specifier) => import(specifier)", {
+      filename: base,
+      importModuleDynamically: mainLoader(),
+    }).runInThisContext() as (specifier: string) => Promise<object>;
     importers.set(base, importer);
   }
   return importer(specifier);
 }
 
-/** Node 20 warns that the constant is experimental, once in every worker; users can do nothing about it. */
-function withoutWarnings<T>(make: () => T): T {
-  const process = builtin<{ emitWarning: unknown }>("node:process");
-  const { emitWarning } = process;
-  process.emitWarning = () => {};
-  try {
-    return make();
-  } finally {
-    process.emitWarning = emitWarning;
+let loader: { option: symbol | undefined } | undefined;
+
+/** The option `importModuleDynamically` with which the code of a `vm.Script` imports as modules do. */
+export function mainLoader(): symbol | undefined {
+  if (loader) return loader.option;
+  const { Script, constants } = builtin<Vm>("node:vm");
+  const option = constants?.USE_MAIN_CONTEXT_DEFAULT_LOADER;
+  loader = { option };
+  if (runtimeName === "node" && option !== undefined) {
+    // Node 20 warns at the first such import, in every worker, that the option is experimental. Here it does so unheard.
+    const process = builtin<{ emitWarning: unknown }>("node:process");
+    const { emitWarning } = process;
+    process.emitWarning = () => {};
+    try {
+      new Script('import("node:path")', { importModuleDynamically: option }).runInThisContext();
+    } finally {
+      process.emitWarning = emitWarning;
+    }
   }
+  return option;
 }

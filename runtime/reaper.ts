@@ -48,6 +48,7 @@ export async function unwatch(pid: number): Promise<void> {
   if (!watched.delete(pid) || !reaper) return;
   reaper.write([new TextEncoder().encode(`- ${pid}\n`)]);
   if (watched.size > 0) return;
+  reaper.keepAlive(true); // somebody waits for its end
   reaper.closeInput(); // nothing left to guard: the shell ends by itself
   reaper = undefined;
   await ended;

@@ -52,12 +52,18 @@ export interface CodeBookOptions {
 
 const graphFlag = 1;
 
+/** Payloads written here are kept up to this many bytes, but at least so many of them; the oldest go first. */
+const keptBytes = 64 * 2 ** 20;
+const keptCount = 64;
+
 /** Remembers which code the other side has. */
 export class CodeBook {
   private readonly payloads = new Map<string, CodePayload>();
-  private readonly definitions = new Map<string, CodeFunction[]>();
+  private payloadBytes = 0;
+  /** What each payload defines. The owner of code that was written here is the program; code that was loaded is kept. */
+  private readonly definitions = new Map<string, (WeakRef<CodeFunction> | CodeFunction)[]>();
   /** Latest definition of each function or class first. */
-  private readonly references = new Map<CodeFunction, (readonly [hash: string, index: number])[]>();
+  private references = new WeakMap<CodeFunction, (readonly [hash: string, index: number])[]>();
 
   constructor(private readonly options: CodeBookOptions = {}) {}
 
@@ -75,8 +81,10 @@ export class CodeBook {
     if (!payload) {
       payload = { hash, bytes, imports: graph.imports, needs: [], shared };
       this.payloads.set(hash, payload);
+      this.payloadBytes += bytes.length;
+      this.dropOldest();
     }
-    this.remember(hash, graph.functions);
+    this.remember(hash, graph.functions, (fn) => new WeakRef(fn));
     return payload;
   }
 
@@ -95,7 +103,10 @@ export class CodeBook {
   loadCode(payload: CodePayload): CodeFunction {
     const { hash } = payload;
     const known = this.definitions.get(hash);
-    if (known) return known[0];
+    if (known) {
+      const fn = strong(known[0]);
+      if (fn) return fn;
+    }
     if (!this.options.trust) {
       throw new UntrustedCodeError(`code ${hash.slice(0, 12)} arrived, and this side takes data only`);
     }
@@ -106,12 +117,30 @@ export class CodeBook {
     const defined = functions.includes(value as CodeFunction)
       ? functions
       : [value as CodeFunction, ...functions];
-    this.remember(hash, defined);
+    this.remember(hash, defined, (fn) => fn);
     return value as CodeFunction;
   }
 
-  private remember(hash: string, functions: readonly CodeFunction[]): void {
-    this.definitions.set(hash, [...functions]);
+  private dropOldest(): void {
+    for (const [hash, { bytes }] of this.payloads) {
+      if (this.payloadBytes <= keptBytes || this.payloads.size <= keptCount) return;
+      // Loaded code stays: the other side counts on it.
+      if (typeof this.definitions.get(hash)?.[0] === "function") continue;
+      this.payloads.delete(hash);
+      this.definitions.delete(hash);
+      this.payloadBytes -= bytes.length;
+    }
+  }
+
+  private remember(
+    hash: string,
+    functions: readonly CodeFunction[],
+    keep: (fn: CodeFunction) => WeakRef<CodeFunction> | CodeFunction,
+  ): void {
+    // Code that was loaded and is written again stays held as it was.
+    if (typeof this.definitions.get(hash)?.[0] !== "function") {
+      this.definitions.set(hash, functions.map(keep));
+    }
     functions.forEach((fn, index) => {
       const known = this.references.get(fn);
       const entry = [hash, index] as const;
@@ -147,7 +176,7 @@ export class CodeBook {
   }
 
   private referenceTo(code: CodeFunction, prefer: string | undefined): readonly [string, number] | undefined {
-    const known = this.references.get(code);
+    const known = this.references.get(code)?.filter(([hash]) => this.definitions.has(hash));
     return known && (known.find(([hash]) => hash === prefer) ?? known[0]);
   }
 
@@ -172,7 +201,7 @@ export class CodeBook {
     return decodeGraph(bytes[0] !== graphFlag, bytes.subarray(1), buffers, {
       trusted: trust,
       knownTrusted: true,
-      known: (hash, index) => this.definitions.get(hash)?.[index],
+      known: (hash, index) => strong(this.definitions.get(hash)?.[index]),
       adopt: true,
     }).value;
   }
@@ -181,8 +210,13 @@ export class CodeBook {
   forget(): void {
     this.payloads.clear();
     this.definitions.clear();
-    this.references.clear();
+    this.references = new WeakMap();
+    this.payloadBytes = 0;
   }
+}
+
+function strong(held: WeakRef<CodeFunction> | CodeFunction | undefined): CodeFunction | undefined {
+  return held instanceof WeakRef ? held.deref() : held;
 }
 
 function ownBuffer(bytes: Uint8Array): ArrayBuffer {

@@ -238,6 +238,11 @@ class Decoder {
         for (let i = 0; i < a.length; i += 2) headers.append(text(a[i]), text(a[i + 1]));
         return headers;
       }
+      case Op.domException: {
+        const error = new DOMException(text(a[0]), text(a[1]));
+        Object.defineProperty(error, "stack", { value: text(a[2]), writable: true, configurable: true });
+        return error;
+      }
       case Op.boxed:
         return Object(this.value(a));
       case Op.buffer:
@@ -490,6 +495,7 @@ class Decoder {
       case Op.url:
       case Op.params:
       case Op.headers:
+      case Op.domException:
       case Op.boxed:
       case Op.buffer:
       case Op.view:

@@ -448,7 +448,7 @@ export class Encoder {
       const { source, flags } = value as RegExp;
       return done([Op.regexp, source, flags], RegExp.prototype, pristine);
     }
-    if (is.isNativeError(value)) return this.errorRow(id, value as Error);
+    if (is.isNativeError(value) && tag !== "[object DOMException]") return this.errorRow(id, value as Error);
     if (is.isBoxedPrimitive(value)) {
       const primitive = (value as { valueOf(): unknown }).valueOf();
       const indices = (key: PropertyKey) =>
@@ -469,7 +469,7 @@ export class Encoder {
       return done(
         [web.op, web.read(value)],
         webPrototype(web.global)!,
-        (key) => typeof key === "symbol" || key === "query",
+        (key) => typeof key === "symbol" || key === "query" || key === "stack",
       );
     }
     this.refuseNative(id, value, tag, is);
@@ -503,7 +503,8 @@ export class Encoder {
     // Whatever inherits from a class of the runtime that is not one of the above holds state outside JavaScript.
     for (let p = Object.getPrototypeOf(value); p; p = Object.getPrototypeOf(p)) {
       if (p === objectPrototype) return;
-      const name = intrinsicObject(p);
+      const owner = Object.getOwnPropertyDescriptor(p, "constructor")?.value;
+      const name = intrinsicObject(p) ?? (isNative(owner) && owner.prototype === p ? owner.name : undefined);
       if (name === undefined || name === "Array.prototype") continue;
       if (/^(Iterator|%.*Iterator.*%|Function|Array|Object)\b/.test(name)) continue;
       this.refuse(
@@ -619,6 +620,11 @@ function isOrdinary(d: PropertyDescriptor): boolean {
   return d.writable === true && d.enumerable === true && d.configurable === true;
 }
 
+function isNative(value: unknown): value is CodeFunction {
+  return typeof value === "function" &&
+    /\{\s*\[native code\]\s*\}$/.test(Function.prototype.toString.call(value));
+}
+
 function isIndex(key: string, length: number): boolean {
   const index = Number(key);
   return index >= 0 && index < length && String(index) === key && Number.isInteger(index);
@@ -659,6 +665,14 @@ function webPrototype(name: string): object | undefined {
 }
 
 const webKinds: Record<string, { global: string; op: number; read: (value: object) => unknown }> = {
+  "[object DOMException]": {
+    global: "DOMException",
+    op: Op.domException,
+    read: (value) => {
+      const { message, name, stack } = value as DOMException;
+      return [message, name, typeof stack === "string" ? stack : ""].map((text) => text.toWellFormed());
+    },
+  },
   "[object URL]": { global: "URL", op: Op.url, read: (value) => (value as URL).href },
   "[object URLSearchParams]": { global: "URLSearchParams", op: Op.params, read: (value) => String(value) },
   "[object Headers]": {

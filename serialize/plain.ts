@@ -7,8 +7,9 @@
 /** Deepest nesting of plain data in one piece; what lies deeper goes to the node table. */
 export const plainDepth = 64;
 
-const { getPrototypeOf, isExtensible, getOwnPropertyDescriptor } = Object;
-const { ownKeys } = Reflect;
+// Names and symbols apart are several times quicker to ask for than Reflect.ownKeys.
+const { getPrototypeOf, isExtensible, getOwnPropertyDescriptor, getOwnPropertyNames, getOwnPropertySymbols } =
+  Object;
 const objectPrototype = Object.prototype;
 const arrayPrototype = Array.prototype;
 
@@ -48,7 +49,9 @@ export function isPlain(value: object, marks: PlainMarks, depth = 0): boolean {
 }
 
 function plainArray(array: unknown[], marks: PlainMarks, depth: number): boolean {
-  if (ownKeys(array).length !== array.length + 1) return false;
+  if (getOwnPropertyNames(array).length !== array.length + 1 || getOwnPropertySymbols(array).length) {
+    return false;
+  }
   for (let i = 0; i < array.length; i++) {
     const item = array[i];
     if (typeof item === "object" && item !== null) {
@@ -60,10 +63,11 @@ function plainArray(array: unknown[], marks: PlainMarks, depth: number): boolean
 }
 
 function plainObject(object: Record<string, unknown>, marks: PlainMarks, depth: number): boolean {
-  const keys = ownKeys(object);
+  if (getOwnPropertySymbols(object).length) return false;
+  const keys = getOwnPropertyNames(object);
   for (let i = 0; i < keys.length; i++) {
     const key = keys[i];
-    if (typeof key !== "string" || key === "__proto__" || !key.isWellFormed()) return false;
+    if (key === "__proto__" || !key.isWellFormed()) return false;
     const d = getOwnPropertyDescriptor(object, key)!;
     if (!d.enumerable || !d.writable || !d.configurable) return false;
     const item = d.value;
@@ -71,8 +75,6 @@ function plainObject(object: Record<string, unknown>, marks: PlainMarks, depth: 
       if (!marks.enter(item) || !isPlain(item, marks, depth + 1)) return false;
     } else if (!isPlainPrimitive(item)) return false;
   }
-  // Symbol.toStringTag and the like were refused above; a Proxy or an exotic object has another prototype or is caught
-  // by the caller, who asks before.
   return true;
 }
 

@@ -5,7 +5,7 @@
  * `node:vm` the frames of rebuilt functions name the user's file, line and column, and `import()` inside them resolves as it did
  * there; without it the code is compiled by `new Function`.
  */
-import { builtin } from "../runtime/mod.ts";
+import { builtin, mainLoader } from "../runtime/mod.ts";
 import { type ClassHooks, noteLoaded } from "./loaded.ts";
 import type { OpenScope } from "./scopes.ts";
 import type { CodeFunction } from "./types.ts";
@@ -63,9 +63,7 @@ function compile(source: string, url: string, line: number): Factory {
       factory = new vm.Script(source, {
         filename: url || "pathos:loaded",
         lineOffset: line,
-        ...(/\bimport\b/.test(source)
-          ? { importModuleDynamically: vm.constants?.USE_MAIN_CONTEXT_DEFAULT_LOADER }
-          : {}),
+        ...(/\bimport\b/.test(source) ? { importModuleDynamically: mainLoader() } : {}),
       }).runInThisContext() as Factory;
     } else factory = new Function(`return ${source}`)() as Factory;
     if (factories.size >= maxFactories) factories.clear();

@@ -38,6 +38,7 @@ export const Op = {
   bigint: 18, // a: digits
   utf16: 19, // a: code units
   registered: 20, // a: name, b: body of its data
+  domException: 21, // a: [message, name, stack]
   // Code: needs trust.
   unit: 32, // a: description, see unit.ts
   code: 33, // a: unit, b: [index, heritage, keys, private statics, ...]

@@ -276,7 +276,16 @@ test("registered classes travel as their data, without trust", () => {
 
 test("instances of runtime classes with hidden state are refused, whatever they are", () => {
   const controller = new AbortController();
-  for (const value of [controller, controller.signal, new WeakSet(), new Proxy({}, {}), new TextDecoder()]) {
+  for (
+    const value of [
+      controller,
+      controller.signal,
+      new WeakSet(),
+      new Proxy({}, {}),
+      new TextDecoder(),
+      new Intl.NumberFormat(),
+    ]
+  ) {
     const error = assertThrows(() => dumps({ value }), UnserializableError) as UnserializableError;
     assertEquals(error.path, "$.value");
     assert(error.reason.length > 20);

@@ -164,6 +164,13 @@ test("errors: class, message, stack, cause, own fields, AggregateError", () => {
   assertEquals([many.errors.length, many.errors[0].message, many.message], [2, "a", "many"]);
 });
 
+test("DOMException keeps name, message and stack", () => {
+  const error = new DOMException("stopped", "AbortError");
+  const back = trip(error);
+  assert(back instanceof DOMException);
+  assertEquals([back.name, back.message, back.code, back.stack], ["AbortError", "stopped", 20, error.stack]);
+});
+
 test("typed arrays, DataView and buffers", () => {
   const kinds = [
     new Int8Array([-1]),
