@@ -43,7 +43,6 @@ const maxFactories = 2_000;
 
 interface Vm {
   Script: new (code: string, options: object) => { runInThisContext(): unknown };
-  constants?: { USE_MAIN_CONTEXT_DEFAULT_LOADER?: unknown };
 }
 
 let vm: Vm | null | undefined;

@@ -8,9 +8,14 @@ import ts from "typescript";
 import { ROOT } from "./process.ts";
 
 /** The floors of the house from the ground up; folders on one floor do not import each other. */
-const FLOORS: readonly (readonly string[])[] = [["runtime"], ["serialize"], ["cache", "fs", "ssh"], ["map"], [
-  "mpi",
-]];
+const FLOORS: readonly (readonly string[])[] = [
+  ["runtime"],
+  ["serialize"],
+  ["cache", "fs", "ssh"],
+  ["map"],
+  ["mpi"],
+  ["cli"],
+];
 
 const COMPARISONS: ReadonlySet<ts.SyntaxKind> = new Set([
   ts.SyntaxKind.EqualsEqualsToken,
