@@ -3,6 +3,7 @@
  * pool. A pool is this class with a way to start its workers.
  */
 import { CodeBook } from "../serialize/codebook.ts";
+import { learnCallers } from "../serialize/inspector.ts";
 import { abortError } from "./errors.ts";
 import { MapHandle } from "./handle.ts";
 import { Job } from "./job.ts";
@@ -62,6 +63,11 @@ export interface PoolKind {
 }
 
 type Method = (...args: never[]) => unknown;
+
+/** Where the user called a method: errors say so, since they are made much later. */
+interface Site {
+  stack?: string;
+}
 
 /** Merges two results into one; may be async. */
 export type Reducer<R> = (a: R, b: R) => R | PromiseLike<R>;
@@ -138,7 +144,7 @@ export abstract class Pool {
     fn: (...args: Elements<Inputs>) => R,
     ...inputs: Inputs
   ): Promise<Awaited<R>[]> {
-    return this.collect<Awaited<R>[]>(this.map, fn as ItemFunction, inputs).promise;
+    return this.collect<Awaited<R>[]>(this.site(this.map), fn as ItemFunction, inputs).promise;
   }
 
   /**
@@ -167,7 +173,7 @@ export abstract class Pool {
     fn: (...args: Elements<Inputs>) => R,
     ...inputs: Inputs
   ): AsyncIterableIterator<Awaited<R>> {
-    return this.stream<Awaited<R>>(this.imap, true, fn as ItemFunction, inputs);
+    return this.stream<Awaited<R>>(this.site(this.imap), true, fn as ItemFunction, inputs);
   }
 
   /**
@@ -188,7 +194,7 @@ export abstract class Pool {
     fn: (...args: Elements<Inputs>) => R,
     ...inputs: Inputs
   ): AsyncIterableIterator<Awaited<R>> {
-    return this.stream<Awaited<R>>(this.uimap, false, fn as ItemFunction, inputs);
+    return this.stream<Awaited<R>>(this.site(this.uimap), false, fn as ItemFunction, inputs);
   }
 
   /**
@@ -208,7 +214,7 @@ export abstract class Pool {
     fn: (...args: Elements<Inputs>) => R,
     ...inputs: Inputs
   ): MapHandle<Awaited<R>[]> {
-    return this.handle(this.collect<Awaited<R>[]>(this.amap, fn as ItemFunction, inputs));
+    return this.handle(this.collect<Awaited<R>[]>(this.site(this.amap), fn as ItemFunction, inputs));
   }
 
   /**
@@ -223,7 +229,7 @@ export abstract class Pool {
    * ```
    */
   pipe<Args extends unknown[], R>(fn: (...args: Args) => R, ...args: Args): Promise<Awaited<R>> {
-    return this.call<Awaited<R>>(this.pipe, fn as ItemFunction, args).promise;
+    return this.call<Awaited<R>>(this.site(this.pipe), fn as ItemFunction, args).promise;
   }
 
   /**
@@ -239,7 +245,7 @@ export abstract class Pool {
    * ```
    */
   apipe<Args extends unknown[], R>(fn: (...args: Args) => R, ...args: Args): MapHandle<Awaited<R>> {
-    return this.handle(this.call<Awaited<R>>(this.apipe, fn as ItemFunction, args));
+    return this.handle(this.call<Awaited<R>>(this.site(this.apipe), fn as ItemFunction, args));
   }
 
   /**
@@ -264,6 +270,7 @@ export abstract class Pool {
     reduce: Reducer<Awaited<R>>,
     ...inputs: Inputs
   ): Promise<Awaited<R>> {
+    const site = this.site(this.mapReduce as Method);
     return settle(() => {
       const options = resolveOptions(this.options);
       if (options.collect) {
@@ -277,7 +284,7 @@ export abstract class Pool {
       const { sink, results } = arraySink(1, false, undefined);
       const source = openSource(inputs, options.inline ? 1 : this.workers);
       this.begin(
-        callSite(this.mapReduce),
+        site,
         fn as ItemFunction,
         source,
         sink,
@@ -368,8 +375,16 @@ export abstract class Pool {
 
   // ---- inside ----
 
+  /** Notes where the user called `method`. Called by that method itself: the user's function is the next on the stack. */
+  private site(method: Method): Site {
+    if (this.engine.kind.book) learnCallers();
+    const site: Site = {};
+    Error.captureStackTrace(site, method);
+    return site;
+  }
+
   private collect<R>(
-    method: Method,
+    site: Site,
     fn: ItemFunction,
     inputs: readonly Input<unknown>[],
   ): { promise: Promise<R>; job: Job | undefined } {
@@ -386,19 +401,19 @@ export abstract class Pool {
         throw new TypeError('"out" holds numbers only: it cannot be combined with onError: "collect"');
       }
       const { sink, results } = arraySink(source.total, options.collect, options.out);
-      job = this.begin(callSite(method), fn, source, sink, options);
+      job = this.begin(site, fn, source, sink, options);
       return results as Promise<R>;
     });
     return { promise, job };
   }
 
   private call<R>(
-    method: Method,
+    site: Site,
     fn: ItemFunction,
     args: unknown[],
   ): { promise: Promise<R>; job: Job | undefined } {
     const inputs = args.length === 0 ? [[undefined]] : args.map((arg) => [arg]);
-    const { promise, job } = this.collect<R[]>(method, fn, inputs);
+    const { promise, job } = this.collect<R[]>(site, fn, inputs);
     return { promise: promise.then((results) => results[0]), job };
   }
 
@@ -411,7 +426,7 @@ export abstract class Pool {
   }
 
   private stream<R>(
-    method: Method,
+    site: Site,
     ordered: boolean,
     fn: ItemFunction,
     inputs: readonly Input<unknown>[],
@@ -419,7 +434,6 @@ export abstract class Pool {
     let job: Job | undefined;
     let scheduler: Scheduler | undefined;
     let ended = false;
-    const site = callSite(method);
     const options = resolveOptions(this.options);
     const { sink, next } = streamSink(ordered, options.collect, () => scheduler?.pump());
     return {
@@ -449,7 +463,7 @@ export abstract class Pool {
   }
 
   private begin(
-    site: { stack?: string },
+    site: Site,
     fn: ItemFunction,
     source: ReturnType<typeof openSource>,
     sink: Sink,
@@ -467,6 +481,7 @@ export abstract class Pool {
     const { book } = engine.kind;
     const travels = book !== undefined && !options.inline;
     const scheduler = options.inline ? engine.serial ??= serialScheduler(engine) : engine.scheduler;
+    if (travels && source.total !== 0) scheduler.prepare();
     const code = travels ? book.encodeCode(fn) : undefined;
     const reduceCode = travels && reduce ? book.encodeCode(reduce) : undefined;
     for (const payload of [code, reduceCode]) if (payload) engine.codes.add(payload.hash);
@@ -506,13 +521,6 @@ const NO_PROGRESS: Progress = {
   rate: 0,
   remaining: undefined,
 };
-
-/** Where the user called `method`: its errors say so, since they are made much later. */
-function callSite(method: Method): { stack?: string } {
-  const site: { stack?: string } = {};
-  Error.captureStackTrace(site, method);
-  return site;
-}
 
 /** What `start` throws becomes a rejection: a map never throws at once. */
 function settle<R>(start: () => Promise<R>): Promise<R> {

@@ -33,6 +33,9 @@ export function describeItem({ columns }: Chunk, at: number): string {
 const FOREIGN =
   /pathos-worker|data:text\/javascript|\bext:|\bnode:internal|\[worker eval\]|\[eval\]|\/map\/(?:runner|serial_worker)\.ts:/;
 
+/** How Deno prints a frame of code that was evaluated under the name of a file. */
+const EVALUATED = /at (.+) \(((?:file|https?):[^\s,]+), <anonymous>:(\d+:\d+)\)$/;
+
 /** The same error with a stack that shows the user's code only; also its causes and its collected errors. */
 export function tidyLocal(error: unknown): unknown {
   return tidy(error, false);
@@ -63,6 +66,12 @@ function tidy(error: unknown, remote: boolean): unknown {
 
 function tidyStack(stack: string, remote: boolean): string {
   return stack.split("\n")
+    .map((line) =>
+      line.replace(
+        EVALUATED,
+        (_, name, url, at) => name === "eval" ? `at ${url}:${at}` : `at ${name} (${url}:${at})`,
+      )
+    )
     .filter((line) => !(/^\s+at /.test(line) && FOREIGN.test(line)))
     .map((line) =>
       !remote

@@ -11,8 +11,8 @@
  * wait behind a long one: to workers that can give it back (threads), and otherwise while items are shorter
  * than a millisecond.
  *
- * When nothing is left to give out, a worker with nothing takes a chunk back that waits in another one
- * (`revoke` either succeeds, and then the other never runs it, or fails, and then it has begun). With
+ * When nothing is left to give out, a worker with nothing takes a chunk back that waits in another one, or in
+ * one that is still starting (`revoke` either succeeds, and then the other never runs it, or fails, and then it has begun). With
  * `speculate` it also runs the second half of the slowest chunk again; the first outcome of an item counts.
  *
  * When a worker is lost, its first chunk comes back marked, to be run in smaller pieces; the others come back
@@ -105,6 +105,20 @@ export class Scheduler {
   constructor(options: SchedulerOptions) {
     this.#options = options;
     this.#slots = Array.from({ length: options.workers }, (_, index) => newSlot(index));
+  }
+
+  /**
+   * Starts the first worker for a job that is about to come: it boots while the caller's thread captures the
+   * function. If that is not possible, the job fails when it needs the worker.
+   */
+  prepare(): void {
+    const [slot] = this.#slots;
+    try {
+      slot.worker ??= this.#start(slot);
+    } catch {
+      return;
+    }
+    if (this.isIdle) this.#keepAlive(false);
   }
 
   /** Begins a job. */
@@ -251,7 +265,9 @@ export class Scheduler {
   #steal(slot: Slot): void {
     let victim: Slot | undefined;
     for (const other of this.#slots) {
-      if (other.chunks.length >= 2 && (!victim || other.since < victim.since)) victim = other;
+      const waits = other.chunks.length >= 2 ||
+        (other.chunks.length === 1 && other.tasks === 0 && slot.tasks > 0);
+      if (waits && (!victim || other.since < victim.since)) victim = other;
     }
     if (victim) {
       const chunk = victim.chunks[victim.chunks.length - 1];

@@ -46,21 +46,25 @@ export function arraySink(
   out: NumberArray | undefined,
 ): { sink: Sink; results: Promise<unknown> } {
   const { promise, resolve, reject } = deferred<unknown>();
-  const results: unknown[] = new Array(total ?? 0);
+  let results: unknown[] | undefined; // allocated when the workers are busy: a million places take milliseconds
   const sink: Sink = {
     room: () => Infinity,
     accept(start, values, count) {
       if (out) {
         if ((values as NumberArray).buffer === out.buffer) return; // written in place by a thread
-        for (let i = 0; i < count; i++) out[start + i] = values[i] as number;
-      } else if (collect) {
+        if (ArrayBuffer.isView(values)) out.set(values as unknown as NumberArray, start);
+        else for (let i = 0; i < count; i++) out[start + i] = values[i] as number;
+        return;
+      }
+      results ??= new Array(total ?? 0);
+      if (collect) {
         for (let i = 0; i < count; i++) results[start + i] = fulfilled(values[i]);
       } else {
         for (let i = 0; i < count; i++) results[start + i] = values[i];
       }
     },
-    reject: (index, error) => results[index] = rejected(error),
-    finish: () => resolve(out ?? results),
+    reject: (index, error) => (results ??= new Array(total ?? 0))[index] = rejected(error),
+    finish: () => resolve(out ?? results ?? []),
     fail: reject,
   };
   return { sink, results: promise };

@@ -348,7 +348,20 @@ async function answer(request: number, work: () => PackedColumn | Promise<Packed
 
 /** The console prints in the parent, in whole lines and in order with the results. */
 function redirectConsole(): void {
-  const { Console } = builtin<{ Console: new (streams: Record<string, unknown>) => Console }>("node:console");
+  type Methods = Record<string, (...args: unknown[]) => unknown>;
+  const own = console as unknown as Methods;
+  let mine: Methods | undefined; // made at the first use: what it is made of takes 25 ms to load in Deno
+  for (const method of Object.keys(own).filter((name) => typeof own[name] === "function")) {
+    const original = own[method];
+    own[method] = (...args) => {
+      mine ??= lineConsole();
+      return method in mine ? mine[method](...args) : original.apply(console, args);
+    };
+  }
+}
+
+function lineConsole(): Record<string, (...args: unknown[]) => unknown> {
+  const { Console } = builtin<{ Console: new (streams: Record<string, unknown>) => unknown }>("node:console");
   const { Writable } = builtin<{ Writable: new (options: unknown) => unknown }>("node:stream");
   const stream = (name: "stdout" | "stderr") =>
     new Writable({
@@ -358,15 +371,9 @@ function redirectConsole(): void {
         done();
       },
     });
-  const mine = new Console({ stdout: stream("stdout"), stderr: stream("stderr") }) as unknown as Record<
-    string,
-    unknown
+  return new Console({ stdout: stream("stdout"), stderr: stream("stderr") }) as ReturnType<
+    typeof lineConsole
   >;
-  for (const [method, value] of Object.entries(mine)) {
-    if (typeof value === "function" && method in console) {
-      (console as unknown as Record<string, unknown>)[method] = value;
-    }
-  }
 }
 
 /** A thread that ends itself does so silently in Deno: say it first. */

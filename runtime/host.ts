@@ -12,6 +12,7 @@ interface DenoLike {
   args: string[];
   mainModule: string;
   execPath(): string;
+  readTextFileSync(path: string): string;
   exit(code?: number): never;
   memoryUsage(): { rss: number; heapUsed: number };
 }
@@ -37,29 +38,30 @@ interface ProcessLike {
 }
 
 const deno = (globalThis as { Deno?: DenoLike }).Deno;
-const node = (globalThis as { process?: ProcessLike }).process;
+// Read when needed: in a Deno worker the first look at `process` sets up the Node layer, which takes some 10 ms.
+const node = (): ProcessLike => (globalThis as unknown as { process: ProcessLike }).process;
 
 /** The runtime that executes this code. */
 export const runtimeName: "deno" | "node" = deno ? "deno" : "node";
 
 /** Version of the runtime, such as `"2.9.6"` (Deno) or `"20.20.2"` (Node). */
 export function runtimeVersion(): string {
-  return deno ? deno.version.deno : node!.versions.node;
+  return deno ? deno.version.deno : node().versions.node;
 }
 
 /** Process id. */
 export function processId(): number {
-  return deno ? deno.pid : node!.pid;
+  return deno ? deno.pid : node().pid;
 }
 
 /** Path of the runtime's own program. */
 export function execPath(): string {
-  return deno ? deno.execPath() : node!.execPath;
+  return deno ? deno.execPath() : node().execPath;
 }
 
 /** Operating system, in Node's words: `"linux"`, `"darwin"`, `"win32"`. */
 export function platform(): string {
-  const os = deno ? deno.build.os : node!.platform;
+  const os = deno ? deno.build.os : node().platform;
   return os === "windows" ? "win32" : os;
 }
 
@@ -69,11 +71,11 @@ export function platform(): string {
  * @throws {Error} If this runtime cannot hand out builtins synchronously (Node before 20.16).
  */
 export function builtin<T = unknown>(name: string): T {
-  const get = node?.getBuiltinModule;
+  const get = node().getBuiltinModule;
   if (!get) {
     throw new Error(`${name} is not to be had synchronously here: Node 20.16 or newer, or Deno 2, is needed`);
   }
-  const found = get.call(node, name);
+  const found = get.call(node(), name);
   if (found === undefined) throw new Error(`this runtime has no builtin module ${name}`);
   return found as T;
 }
@@ -87,20 +89,20 @@ export function mainModule(): string | undefined {
       return undefined; // needs read permission in some versions
     }
   }
-  const path = node!.argv[1];
+  const path = node().argv[1];
   if (!path) return undefined;
   return builtin<{ pathToFileURL(path: string): URL }>("node:url").pathToFileURL(path).href;
 }
 
 /** Arguments given to the program. */
 export function programArgs(): string[] {
-  return deno ? deno.args : node!.argv.slice(2);
+  return deno ? deno.args : node().argv.slice(2);
 }
 
 /** An environment variable, or undefined when it is not set or reading it is not permitted. */
 export function env(name: string): string | undefined {
   try {
-    return node!.env[name];
+    return node().env[name];
   } catch {
     return undefined;
   }
@@ -108,12 +110,12 @@ export function env(name: string): string | undefined {
 
 /** Ends this process. */
 export function exit(code: number): never {
-  return deno ? deno.exit(code) : node!.exit(code);
+  return deno ? deno.exit(code) : node().exit(code);
 }
 
 /** Bytes of memory this process holds: resident, and used JavaScript heap. */
 export function memoryUsage(): { rss: number; heapUsed: number } {
-  return (deno ?? node!).memoryUsage();
+  return (deno ?? node()).memoryUsage();
 }
 
 /** Cores this process may use: CPU affinity and cgroup quota counted, at least 1. */
@@ -134,6 +136,7 @@ export function residentMemory(pid: number): number | undefined {
 
 function readText(path: string): string | undefined {
   try {
+    if (deno) return deno.readTextFileSync(path); // loading node:fs would take longer than all the rest
     return builtin<{ readFileSync(path: string, encoding: string): string }>("node:fs").readFileSync(
       path,
       "utf8",
@@ -151,18 +154,18 @@ function readText(path: string): string | undefined {
  */
 export function onSignal(signal: string, listener: () => void): () => void {
   const wrapped = () => listener();
-  node!.on(signal, wrapped);
-  return () => void node!.removeListener(signal, wrapped);
+  node().on(signal, wrapped);
+  return () => void node().removeListener(signal, wrapped);
 }
 
 /** Standard error: progress lines, warnings. Synchronous. */
 export const stderr = {
   /** Whether a person looks at it. */
-  isTerminal: (): boolean => node!.stderr.isTTY === true,
+  isTerminal: (): boolean => node().stderr.isTTY === true,
   /** Width in characters; 80 where it is not a terminal. */
-  columns: (): number => node!.stderr.columns ?? 80,
+  columns: (): number => node().stderr.columns ?? 80,
   /** Writes text as it is. */
-  write: (text: string): void => void node!.stderr.write(text),
+  write: (text: string): void => void node().stderr.write(text),
 };
 
 let listening = false;
@@ -176,7 +179,7 @@ export const stdout = {
    */
   write: (text: string): Promise<void> =>
     new Promise((resolve, reject) => {
-      const { stdout } = node!;
+      const { stdout } = node();
       // An error comes to the callback and as an event, which would end the process if nobody listened to it.
       if (!listening) stdout.on("error", () => {});
       listening = true;
@@ -193,7 +196,7 @@ export interface Line {
 
 /** Lines of standard input, read as they are asked for; the last line need not end in one. */
 export async function* stdinLines(): AsyncGenerator<string> {
-  for await (const { text } of cutLines(node!.stdin)) yield text;
+  for await (const { text } of cutLines(node().stdin)) yield text;
 }
 
 /** Lines of a file, read as they are asked for. */

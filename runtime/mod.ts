@@ -7,7 +7,7 @@
 export * from "./files.ts";
 export * from "./frames.ts";
 export * from "./host.ts";
-export { importFrom, mainLoader } from "./imports.ts";
+export { importFrom, runScript } from "./imports.ts";
 export { granted, type Permissions } from "./permissions.ts";
 export { openPort, type Port } from "./port.ts";
 export {

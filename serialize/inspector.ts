@@ -237,6 +237,27 @@ export function privateFields(owner: object): [name: string, value: unknown][] {
   });
 }
 
+let learnt = false;
+
+/**
+ * Learns the scripts of the functions that are running, once in a program. V8 names at most ten of them, so that this
+ * spares the first dump the listing of all scripts only if it is called close to the user's own function.
+ */
+export function learnCallers(): void {
+  if (learnt || inspectorProblem() !== undefined) return;
+  learnt = true;
+  connected(() => {
+    for (const { scriptId, url } of runningScripts()) urls.set(scriptId, url);
+  });
+}
+
+function runningScripts(): { scriptId: string; url: string }[] {
+  const { exceptionDetails } = post<
+    { exceptionDetails?: { stackTrace?: { callFrames: { scriptId: string; url: string }[] } } }
+  >("Runtime.evaluate", { expression: "throw 0", silent: true });
+  return exceptionDetails?.stackTrace?.callFrames ?? [];
+}
+
 /**
  * URL of a script, or "" for code without one.
  *
@@ -246,15 +267,7 @@ export function privateFields(owner: object): [name: string, value: unknown][] {
 export function scriptUrl(scriptId: string): string {
   if (!urls.has(scriptId)) {
     connected(() => {
-      interface Frame {
-        scriptId: string;
-        url: string;
-      }
-      const { exceptionDetails } = post<{ exceptionDetails?: { stackTrace?: { callFrames: Frame[] } } }>(
-        "Runtime.evaluate",
-        { expression: "throw 0", silent: true },
-      );
-      for (const frame of exceptionDetails?.stackTrace?.callFrames ?? []) urls.set(frame.scriptId, frame.url);
+      for (const running of runningScripts()) urls.set(running.scriptId, running.url);
       if (urls.has(scriptId)) return;
       post("Debugger.enable", {});
       post("Debugger.disable", {});

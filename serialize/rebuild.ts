@@ -5,7 +5,7 @@
  * `node:vm` the frames of rebuilt functions name the user's file, line and column, and `import()` inside them resolves as it did
  * there; without it the code is compiled by `new Function`.
  */
-import { builtin, mainLoader } from "../runtime/mod.ts";
+import { builtin, runScript } from "../runtime/mod.ts";
 import { type ClassHooks, noteLoaded } from "./loaded.ts";
 import type { OpenScope } from "./scopes.ts";
 import type { CodeFunction } from "./types.ts";
@@ -41,30 +41,11 @@ type Factory = (hooks: UnitHooks) => void;
 const factories = new Map<string, Factory>();
 const maxFactories = 2_000;
 
-interface Vm {
-  Script: new (code: string, options: object) => { runInThisContext(): unknown };
-}
-
-let vm: Vm | null | undefined;
-
 function compile(source: string, url: string, line: number): Factory {
   const key = `${line} ${url}\n${source}`;
   let factory = factories.get(key);
   if (!factory) {
-    if (vm === undefined) {
-      try {
-        vm = builtin<Vm>("node:vm");
-      } catch {
-        vm = null;
-      }
-    }
-    if (vm) {
-      factory = new vm.Script(source, {
-        filename: url || "pathos:loaded",
-        lineOffset: line,
-        ...(/\bimport\b/.test(source) ? { importModuleDynamically: mainLoader() } : {}),
-      }).runInThisContext() as Factory;
-    } else factory = new Function(`return ${source}`)() as Factory;
+    factory = runScript(source, url || "pathos:loaded", line, /\bimport\b/.test(source)) as Factory;
     if (factories.size >= maxFactories) factories.clear();
     factories.set(key, factory);
   }
