@@ -18,7 +18,8 @@
 export { TaskError, TimeoutError, WorkerLostError } from "./errors.ts";
 export { MapHandle } from "./handle.ts";
 export type { MapOptions, NumberArray, Progress } from "./options.ts";
-export { type Elements, type OutputLine, Pool, type PoolOptions, type Reducer } from "./pool.ts";
+export type { OutputLine, PoolOptions } from "./engine.ts";
+export { type Elements, Pool, type Reducer } from "./pool.ts";
 export {
   ProcessPool,
   type ProcessPoolOptions,
@@ -28,4 +29,4 @@ export {
 } from "./pools.ts";
 export type { PoolStats, WorkerStats } from "./scheduler.ts";
 export type { Input } from "./source.ts";
-export type { Permissions } from "../runtime/mod.ts";
+export type { PermissionKind, Permissions } from "../runtime/mod.ts";

@@ -2,86 +2,38 @@
  * What all pools have in common, which is everything a caller sees: the maps, their options, the life of the
  * pool. A pool is this class with a way to start its workers.
  */
-import { CodeBook } from "../serialize/codebook.ts";
-import { learnCallers } from "../serialize/inspector.ts";
-import { abortError } from "./errors.ts";
-import { MapHandle } from "./handle.ts";
-import { Job } from "./job.ts";
 import {
-  abortReason,
-  type MapOptions,
-  type Progress,
-  type ResolvedOptions,
-  resolveOptions,
-} from "./options.ts";
-import { progressLine } from "./progress.ts";
+  abortAll,
+  begin,
+  call,
+  callSite,
+  collect,
+  type Engine,
+  handle,
+  isIdle,
+  newEngine,
+  type PoolKind,
+  type PoolOptions,
+  renew,
+  settle,
+  stopWorkers,
+  stream,
+  whenIdle,
+} from "./engine.ts";
+import type { MapHandle } from "./handle.ts";
+import { type MapOptions, resolveOptions } from "./options.ts";
 import type { ItemFunction } from "./runner.ts";
-import { type PoolStats, Scheduler } from "./scheduler.ts";
-import { serialStarter } from "./serial_worker.ts";
-import { arraySink, deferred, type Sink, streamSink } from "./sinks.ts";
+import type { PoolStats } from "./scheduler.ts";
+import { arraySink } from "./sinks.ts";
 import { type Input, openSource } from "./source.ts";
-import type { StartWorker } from "./worker.ts";
-
-/** Versions of functions a pool remembers before it forgets them all, when it is idle. */
-const MAX_CODES = 256;
-
-/** A line that a worker's code printed. */
-export interface OutputLine {
-  /** Who printed it, such as `"thread 2"`. */
-  worker: string;
-  /** Where it belongs. */
-  stream: "stdout" | "stderr";
-  /** The line, without its end. */
-  text: string;
-}
-
-/** Options that all pools take. */
-export interface PoolOptions {
-  /** Runs once in every new worker, before anything else there. */
-  initializer?: () => unknown;
-  /** A worker is replaced after so many items (against leaks in what it calls). Default: never. */
-  maxTasksPerWorker?: number;
-  /**
-   * What to do with lines that workers print: `"plain"` (default) prints them here, `"tagged"` with the
-   * worker's name before them, `"off"` drops them, a function gets them.
-   */
-  output?: "plain" | "tagged" | "off" | ((line: OutputLine) => void);
-}
 
 /** The arguments of the function of a map over these inputs: one element of each. */
 export type Elements<Inputs extends readonly Input<unknown>[]> = {
   -readonly [K in keyof Inputs]: Inputs[K] extends Input<infer T> ? T : never;
 };
 
-/** What differs between kinds of pools. */
-export interface PoolKind {
-  /** Number of workers. */
-  workers: number;
-  /** How functions and values travel; undefined if they stay in this thread. */
-  book: CodeBook | undefined;
-  start: StartWorker;
-}
-
-type Method = (...args: never[]) => unknown;
-
-/** Where the user called a method: errors say so, since they are made much later. */
-interface Site {
-  stack?: string;
-}
-
 /** Merges two results into one; may be async. */
 export type Reducer<R> = (a: R, b: R) => R | PromiseLike<R>;
-
-/** The inside of a pool, shared by all its views. */
-interface Engine {
-  kind: PoolKind;
-  options: PoolOptions;
-  scheduler: Scheduler;
-  serial: Scheduler | undefined;
-  state: "open" | "closed" | "terminated";
-  codes: Set<string>;
-  idle: (() => void)[];
-}
 
 /**
  * A pool of workers. {@linkcode SerialPool}, {@linkcode ThreadPool} and {@linkcode ProcessPool} are pools and
@@ -93,23 +45,13 @@ interface Engine {
  */
 export abstract class Pool {
   /** @internal */
-  protected readonly engine: Engine;
+  readonly engine: Engine;
   /** @internal */
-  protected readonly options: MapOptions;
+  readonly options: MapOptions;
 
   /** @internal */
   constructor(kind: PoolKind, options: PoolOptions) {
-    const engine: Engine = {
-      kind,
-      options,
-      scheduler: undefined as unknown as Scheduler,
-      serial: undefined,
-      state: "open",
-      codes: new Set(),
-      idle: [],
-    };
-    engine.scheduler = newScheduler(engine);
-    this.engine = engine;
+    this.engine = newEngine(kind, options);
     this.options = {};
   }
 
@@ -144,7 +86,7 @@ export abstract class Pool {
     fn: (...args: Elements<Inputs>) => R,
     ...inputs: Inputs
   ): Promise<Awaited<R>[]> {
-    return this.collect<Awaited<R>[]>(this.site(this.map), fn as ItemFunction, inputs).promise;
+    return collect<Awaited<R>[]>(this, callSite(this.engine, this.map), fn as ItemFunction, inputs).promise;
   }
 
   /**
@@ -173,7 +115,7 @@ export abstract class Pool {
     fn: (...args: Elements<Inputs>) => R,
     ...inputs: Inputs
   ): AsyncIterableIterator<Awaited<R>> {
-    return this.stream<Awaited<R>>(this.site(this.imap), true, fn as ItemFunction, inputs);
+    return stream<Awaited<R>>(this, callSite(this.engine, this.imap), true, fn as ItemFunction, inputs);
   }
 
   /**
@@ -194,7 +136,7 @@ export abstract class Pool {
     fn: (...args: Elements<Inputs>) => R,
     ...inputs: Inputs
   ): AsyncIterableIterator<Awaited<R>> {
-    return this.stream<Awaited<R>>(this.site(this.uimap), false, fn as ItemFunction, inputs);
+    return stream<Awaited<R>>(this, callSite(this.engine, this.uimap), false, fn as ItemFunction, inputs);
   }
 
   /**
@@ -214,7 +156,7 @@ export abstract class Pool {
     fn: (...args: Elements<Inputs>) => R,
     ...inputs: Inputs
   ): MapHandle<Awaited<R>[]> {
-    return this.handle(this.collect<Awaited<R>[]>(this.site(this.amap), fn as ItemFunction, inputs));
+    return handle(collect<Awaited<R>[]>(this, callSite(this.engine, this.amap), fn as ItemFunction, inputs));
   }
 
   /**
@@ -229,7 +171,7 @@ export abstract class Pool {
    * ```
    */
   pipe<Args extends unknown[], R>(fn: (...args: Args) => R, ...args: Args): Promise<Awaited<R>> {
-    return this.call<Awaited<R>>(this.site(this.pipe), fn as ItemFunction, args).promise;
+    return call<Awaited<R>>(this, callSite(this.engine, this.pipe), fn as ItemFunction, args).promise;
   }
 
   /**
@@ -245,7 +187,7 @@ export abstract class Pool {
    * ```
    */
   apipe<Args extends unknown[], R>(fn: (...args: Args) => R, ...args: Args): MapHandle<Awaited<R>> {
-    return this.handle(this.call<Awaited<R>>(this.site(this.apipe), fn as ItemFunction, args));
+    return handle(call<Awaited<R>>(this, callSite(this.engine, this.apipe), fn as ItemFunction, args));
   }
 
   /**
@@ -270,7 +212,7 @@ export abstract class Pool {
     reduce: Reducer<Awaited<R>>,
     ...inputs: Inputs
   ): Promise<Awaited<R>> {
-    const site = this.site(this.mapReduce as Method);
+    const site = callSite(this.engine, this.mapReduce as (...args: never[]) => unknown);
     return settle(() => {
       const options = resolveOptions(this.options);
       if (options.collect) {
@@ -283,7 +225,8 @@ export abstract class Pool {
       }
       const { sink, results } = arraySink(1, false, undefined);
       const source = openSource(inputs, options.inline ? 1 : this.workers);
-      this.begin(
+      begin(
+        this.engine,
         site,
         fn as ItemFunction,
         source,
@@ -311,7 +254,8 @@ export abstract class Pool {
    *   if (x === 0) throw new Error("zero");
    *   return 1 / x;
    * }, [1, 0]);
-   * assertEquals(results.map((result) => (result as PromiseSettledResult<number>).status), ["fulfilled", "rejected"]);
+   * const settled = results as unknown as PromiseSettledResult<number>[];
+   * assertEquals(settled.map((result) => result.status), ["fulfilled", "rejected"]);
    * ```
    */
   with(options: MapOptions): this {
@@ -361,10 +305,7 @@ export abstract class Pool {
   async clear(): Promise<void> {
     await whenIdle(this.engine);
     await stopWorkers(this.engine);
-    forgetCode(this.engine);
-    this.engine.scheduler = newScheduler(this.engine);
-    this.engine.serial = undefined;
-    this.engine.state = "open";
+    renew(this.engine);
   }
 
   /** Closes the pool and waits for what is under way, at the end of `await using`. */
@@ -372,227 +313,4 @@ export abstract class Pool {
     this.close();
     await this.join();
   }
-
-  // ---- inside ----
-
-  /** Notes where the user called `method`. Called by that method itself: the user's function is the next on the stack. */
-  private site(method: Method): Site {
-    if (this.engine.kind.book) learnCallers();
-    const site: Site = {};
-    Error.captureStackTrace(site, method);
-    return site;
-  }
-
-  private collect<R>(
-    site: Site,
-    fn: ItemFunction,
-    inputs: readonly Input<unknown>[],
-  ): { promise: Promise<R>; job: Job | undefined } {
-    let job: Job | undefined;
-    const promise = settle(() => {
-      const options = resolveOptions(this.options);
-      const source = openSource(inputs, undefined);
-      if (options.out && source.total !== undefined && source.total > options.out.length) {
-        throw new RangeError(
-          `the option "out" has room for ${options.out.length} results, and there are ${source.total}`,
-        );
-      }
-      if (options.out && options.collect) {
-        throw new TypeError('"out" holds numbers only: it cannot be combined with onError: "collect"');
-      }
-      const { sink, results } = arraySink(source.total, options.collect, options.out);
-      job = this.begin(site, fn, source, sink, options);
-      return results as Promise<R>;
-    });
-    return { promise, job };
-  }
-
-  private call<R>(
-    site: Site,
-    fn: ItemFunction,
-    args: unknown[],
-  ): { promise: Promise<R>; job: Job | undefined } {
-    const inputs = args.length === 0 ? [[undefined]] : args.map((arg) => [arg]);
-    const { promise, job } = this.collect<R[]>(site, fn, inputs);
-    return { promise: promise.then((results) => results[0]), job };
-  }
-
-  private handle<R>({ promise, job }: { promise: Promise<R>; job: Job | undefined }): MapHandle<R> {
-    promise.catch(() => {}); // whoever wants the error asks the handle
-    return new MapHandle(promise, {
-      cancel: (reason) => job?.fail(reason),
-      progress: () => job?.progress ?? NO_PROGRESS,
-    });
-  }
-
-  private stream<R>(
-    site: Site,
-    ordered: boolean,
-    fn: ItemFunction,
-    inputs: readonly Input<unknown>[],
-  ): AsyncIterableIterator<R> {
-    let job: Job | undefined;
-    let scheduler: Scheduler | undefined;
-    let ended = false;
-    const options = resolveOptions(this.options);
-    const { sink, next } = streamSink(ordered, options.collect, () => scheduler?.pump());
-    return {
-      next: () => {
-        if (ended) return Promise.resolve({ done: true, value: undefined });
-        if (!job) {
-          try {
-            if (options.out) throw new TypeError('the option "out" is for map');
-            job = this.begin(site, fn, openSource(inputs, undefined), sink, options);
-            scheduler = options.inline ? this.engine.serial : this.engine.scheduler;
-          } catch (error) {
-            ended = true;
-            return Promise.reject(error);
-          }
-        }
-        return next() as Promise<IteratorResult<R>>;
-      },
-      return: () => {
-        ended = true;
-        job?.fail(abortError("the loop over the results was left"));
-        return Promise.resolve({ done: true, value: undefined });
-      },
-      [Symbol.asyncIterator]() {
-        return this;
-      },
-    };
-  }
-
-  private begin(
-    site: Site,
-    fn: ItemFunction,
-    source: ReturnType<typeof openSource>,
-    sink: Sink,
-    options: ResolvedOptions,
-    reduce?: (a: unknown, b: unknown) => unknown,
-  ): Job {
-    const { engine } = this;
-    if (typeof fn !== "function") {
-      throw new TypeError(`the first argument of a map must be a function, not ${describeType(fn)}`);
-    }
-    if (engine.state !== "open") {
-      throw new Error(`the pool is ${engine.state}: call restart() to use it again, or make a new one`);
-    }
-    if (options.signal?.aborted) throw abortReason(options.signal);
-    const { book } = engine.kind;
-    const travels = book !== undefined && !options.inline;
-    const scheduler = options.inline ? engine.serial ??= serialScheduler(engine) : engine.scheduler;
-    if (travels && source.total !== 0) scheduler.prepare();
-    const code = travels ? book.encodeCode(fn) : undefined;
-    const reduceCode = travels && reduce ? book.encodeCode(reduce) : undefined;
-    for (const payload of [code, reduceCode]) if (payload) engine.codes.add(payload.hash);
-    const line = options.progress ? progressLine() : undefined;
-    const onProgress = line
-      ? (progress: Progress): void => {
-        line.draw(progress);
-        options.onProgress?.(progress);
-      }
-      : options.onProgress;
-    const job: Job = new Job({
-      site,
-      fn,
-      reduce,
-      code,
-      reduceCode,
-      source,
-      sink,
-      options: { ...options, onProgress },
-      workers: options.inline ? 1 : engine.kind.workers,
-      over() {
-        line?.done();
-        scheduler.remove(job);
-      },
-    });
-    scheduler.add(job);
-    return job;
-  }
-}
-
-const NO_PROGRESS: Progress = {
-  done: 0,
-  total: undefined,
-  failed: 0,
-  running: 0,
-  elapsed: 0,
-  rate: 0,
-  remaining: undefined,
-};
-
-/** What `start` throws becomes a rejection: a map never throws at once. */
-function settle<R>(start: () => Promise<R>): Promise<R> {
-  try {
-    return start();
-  } catch (error) {
-    return Promise.reject(error);
-  }
-}
-
-function describeType(value: unknown): string {
-  return value === null ? "null" : Array.isArray(value) ? "an array" : typeof value;
-}
-
-function newScheduler(engine: Engine): Scheduler {
-  const { kind, options } = engine;
-  return new Scheduler({
-    start: kind.start,
-    workers: kind.workers,
-    maxTasksPerWorker: options.maxTasksPerWorker,
-    output: (worker, stream, text) => print(options.output ?? "plain", { worker, stream, text }),
-    idle: () => becameIdle(engine),
-  });
-}
-
-function serialScheduler(engine: Engine): Scheduler {
-  return new Scheduler({
-    start: serialStarter(engine.options.initializer),
-    workers: 1,
-    maxTasksPerWorker: undefined,
-    output() {},
-    idle: () => becameIdle(engine),
-  });
-}
-
-function print(output: NonNullable<PoolOptions["output"]>, line: OutputLine): void {
-  if (typeof output === "function") output(line);
-  else if (output !== "off") {
-    const text = output === "tagged" ? `[${line.worker}] ${line.text}` : line.text;
-    if (line.stream === "stdout") console.log(text);
-    else console.error(text);
-  }
-}
-
-function isIdle({ scheduler, serial }: Engine): boolean {
-  return scheduler.isIdle && (serial?.isIdle ?? true);
-}
-
-function becameIdle(engine: Engine): void {
-  if (!isIdle(engine)) return;
-  if (engine.codes.size > MAX_CODES) forgetCode(engine);
-  if (engine.state !== "open") stopWorkers(engine);
-  for (const resolve of engine.idle.splice(0)) resolve();
-}
-
-function whenIdle(engine: Engine): Promise<void> {
-  if (isIdle(engine)) return Promise.resolve();
-  const { promise, resolve } = deferred<void>();
-  engine.idle.push(resolve);
-  return promise;
-}
-
-async function stopWorkers({ scheduler, serial }: Engine): Promise<void> {
-  await Promise.all([scheduler.stop(), serial?.stop()]);
-}
-
-function abortAll({ scheduler, serial }: Engine, why: string): void {
-  for (const job of [...scheduler.jobs, ...serial?.jobs ?? []]) job.fail(abortError(why));
-}
-
-function forgetCode(engine: Engine): void {
-  engine.codes.clear();
-  engine.kind.book?.forget();
-  engine.scheduler.forget();
 }

@@ -6,7 +6,7 @@
  */
 import { CodeBook, type CodePayload } from "../serialize/codebook.ts";
 import { preloadImports } from "../serialize/modules.ts";
-import { builtin, exit, openPort, runtimeName } from "../runtime/mod.ts";
+import { beforeThreadExit, builtin, exit, openPort } from "../runtime/mod.ts";
 import { setShare } from "./budget.ts";
 import { buffersOf, type ColumnHead, packColumn, type PackedColumn, unpackColumn } from "./columns.ts";
 import type { NumberArray } from "./options.ts";
@@ -113,7 +113,7 @@ function begin(message: Message<"begin">, buffers: Buffers): void {
   setShare(message.share);
   initializer = message.initializer;
   redirectConsole();
-  if (port.kind === "thread") announceExit();
+  if (port.kind === "thread") beforeThreadExit((code) => send({ say: "exit", code }));
 }
 
 /** The function behind a hash, with all that it needs; a promise if modules must be imported for it. */
@@ -374,21 +374,6 @@ function lineConsole(): Record<string, (...args: unknown[]) => unknown> {
   return new Console({ stdout: stream("stdout"), stderr: stream("stderr") }) as ReturnType<
     typeof lineConsole
   >;
-}
-
-/** A thread that ends itself does so silently in Deno: say it first. */
-function announceExit(): void {
-  const announce = (code: unknown): void => send({ say: "exit", code: typeof code === "number" ? code : 0 });
-  const patch = (target: object, name: string): void => {
-    const original = Reflect.get(target, name) as (...args: unknown[]) => unknown;
-    Reflect.set(target, name, (...args: unknown[]) => {
-      announce(args[0]);
-      return original.apply(target, args);
-    });
-  };
-  if (runtimeName === "node") return; // a Node thread's exit is an event with its code
-  patch((globalThis as unknown as { Deno: object }).Deno, "exit");
-  patch(globalThis, "close");
 }
 
 if (port.kind === "process") {

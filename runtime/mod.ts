@@ -8,8 +8,8 @@ export * from "./files.ts";
 export * from "./frames.ts";
 export * from "./host.ts";
 export { importFrom, runScript } from "./imports.ts";
-export { granted, type Permissions } from "./permissions.ts";
-export { openPort, type Port } from "./port.ts";
+export { granted, type PermissionKind, type Permissions } from "./permissions.ts";
+export { beforeThreadExit, openPort, type Port } from "./port.ts";
 export {
   startProcess,
   type WorkerProcess,

@@ -4,7 +4,10 @@
  */
 import { runtimeName } from "./host.ts";
 
-const KINDS = ["read", "write", "net", "env", "run", "sys", "ffi", "import"] as const;
+/** A kind of permission, as in Deno's `--allow-read`. */
+export type PermissionKind = "read" | "write" | "net" | "env" | "run" | "sys" | "ffi" | "import";
+
+const KINDS: PermissionKind[] = ["read", "write", "net", "env", "run", "sys", "ffi", "import"];
 
 /**
  * Permissions of a worker process: `"inherit"` what this process has, `"none"`, or kind by kind (`true` for
@@ -13,7 +16,7 @@ const KINDS = ["read", "write", "net", "env", "run", "sys", "ffi", "import"] as 
 export type Permissions =
   | "inherit"
   | "none"
-  | { readonly [kind in typeof KINDS[number]]?: boolean | readonly string[] };
+  | { readonly [kind in PermissionKind]?: boolean | readonly string[] };
 
 /**
  * Command line flags for `deno run`.
@@ -37,7 +40,7 @@ export function permissionFlags(permissions: Permissions): string[] {
     return held.length === KINDS.length ? ["--allow-all"] : held.map((kind) => `--allow-${kind}`);
   }
   return Object.entries(permissions).flatMap(([kind, value]) => {
-    if (!KINDS.includes(kind as typeof KINDS[number])) {
+    if (!KINDS.includes(kind as PermissionKind)) {
       throw new TypeError(`permissions: there is no "${kind}"; the kinds are ${KINDS.join(", ")}`);
     }
     if (value === false || value === undefined) return [];
@@ -51,7 +54,7 @@ export function permissionFlags(permissions: Permissions): string[] {
 }
 
 /** Whether this process holds the whole of a permission; always true in Node. */
-export function granted(kind: typeof KINDS[number]): boolean {
+export function granted(kind: PermissionKind): boolean {
   const deno = (globalThis as {
     Deno?: { permissions: { querySync(query: { name: string }): { state: string; partial?: boolean } } };
   }).Deno;

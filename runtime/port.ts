@@ -108,3 +108,20 @@ function writeNode(): (bytes: Uint8Array) => void {
     }
   };
 }
+
+/**
+ * Calls `tell` when code in this thread is about to end it. A Deno thread that ends itself gives its parent no sign,
+ * so it has to be said before; in Node the end is an event, and nothing is called.
+ */
+export function beforeThreadExit(tell: (code: number) => void): void {
+  if (runtimeName === "node") return;
+  const patch = (target: object, name: string): void => {
+    const original = Reflect.get(target, name) as (...args: unknown[]) => unknown;
+    Reflect.set(target, name, (...args: unknown[]) => {
+      tell(typeof args[0] === "number" ? args[0] : 0);
+      return original.apply(target, args);
+    });
+  };
+  patch((globalThis as unknown as { Deno: object }).Deno, "exit");
+  patch(globalThis, "close");
+}

@@ -28,7 +28,9 @@ function deno(...args: string[]): Check {
 
 /** Runs the examples in the docstrings of all sources, public or not; that there are none is a failure too. */
 async function examples(): Promise<string | undefined> {
-  const { ok, said } = await ask("test", "-A", "--no-prompt", "--frozen", "--doc", ...sources().keys());
+  // The worker program starts when it is imported, and has nobody to talk to here.
+  const files = [...sources().keys()].filter((file) => !file.endsWith("map/worker_program.ts"));
+  const { ok, said } = await ask("test", "-A", "--no-prompt", "--frozen", "--doc", ...files);
   if (!ok) return said;
   return /\b[1-9]\d* passed/.test(said) ? undefined : `no example was run:\n${said}`;
 }
