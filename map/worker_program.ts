@@ -351,7 +351,9 @@ function redirectConsole(): void {
   type Methods = Record<string, (...args: unknown[]) => unknown>;
   const own = console as unknown as Methods;
   let mine: Methods | undefined; // made at the first use: what it is made of takes 25 ms to load in Deno
-  for (const method of Object.keys(own).filter((name) => typeof own[name] === "function")) {
+  for (
+    const method of Object.keys(own).filter((name) => typeof own[name] === "function" && name !== "Console")
+  ) {
     const original = own[method];
     own[method] = (...args) => {
       mine ??= lineConsole();

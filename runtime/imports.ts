@@ -56,8 +56,8 @@ export function mainLoader(): symbol | undefined {
  * Where it may import, relative specifiers are those of the module at `url`.
  */
 export function runScript(source: string, url: string, line: number, mayImport: boolean): unknown {
-  // Plain eval spares a Deno worker the setting up of the Node layer; its frames read `(url, <anonymous>:line:column)`.
-  if (runtimeName === "deno" && !mayImport) {
+  // Plain eval spares a Deno thread the setting up of the Node layer; its frames read `(url, <anonymous>:line:column)`.
+  if (inDenoThread() && !mayImport && line >= 0) {
     return (0, eval)(`${"\n".repeat(line)}${source}\n//# sourceURL=${url}`);
   }
   const { Script } = builtin<Vm>("node:vm");
@@ -66,4 +66,8 @@ export function runScript(source: string, url: string, line: number, mayImport: 
     lineOffset: line,
     ...(mayImport ? { importModuleDynamically: mainLoader() } : {}),
   }).runInThisContext();
+}
+
+function inDenoThread(): boolean {
+  return runtimeName === "deno" && "DedicatedWorkerGlobalScope" in globalThis;
 }

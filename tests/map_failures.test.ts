@@ -1,8 +1,9 @@
 /** What can go wrong in a worker, and that nothing hangs, is lost or stays behind. */
 import { assert, assertEquals, assertInstanceOf, assertMatch, assertRejects } from "@std/assert";
 import { ProcessPool, TaskError, ThreadPool, TimeoutError, WorkerLostError } from "@pathos/pathos/map";
+import { join } from "node:path";
 import process from "node:process";
-import { processesBelow, runScript, runtime, test, until } from "./harness.ts";
+import { processesBelow, runScript, runtime, tempDir, test, until } from "./harness.ts";
 
 const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 const settled = (results: unknown) => results as PromiseSettledResult<number>[];
@@ -125,18 +126,22 @@ for (const Pool of [ThreadPool, ProcessPool]) {
 
   test(`${kind}: a reduction survives lost workers`, async () => {
     await using pool = new Pool({ workers: 2 });
-    const key = `tried-${Math.random()}`;
+    using folder = tempDir();
+    const died = join(folder.path, "died");
     const all = await pool.with({ chunkSize: 5 }).mapReduce(
-      (x) => {
-        const scope = globalThis as unknown as Record<string, number>;
-        scope[key] = (scope[key] ?? 0) + 1;
-        if (scope[key] === 30 && x < 60) process.exit(1); // a worker that has already reduced some
+      async (x) => {
+        const { existsSync, writeFileSync } = await import("node:fs");
+        if (x === 40 && !existsSync(died)) { // its worker has already reduced some
+          writeFileSync(died, "");
+          process.exit(1);
+        }
         return [x];
       },
       (a, b) => [...a, ...b],
       range(100),
     );
     assertEquals(all, range(100));
+    assertEquals(pool.stats().lost, 1);
   });
 }
 
