@@ -225,6 +225,7 @@ each("the first failure stops the map", async (pool) => {
   };
   await assertRejects(() =>
     pool.with({ chunkSize: 1 }).map((x: number) => {
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
       if (x === 3) throw new Error("stop");
       return x;
     }, inputs()), TaskError);
