@@ -46,8 +46,12 @@ function rateOf(lane: Lane, mean: number): number {
   return lane.items === 0 ? mean / 2 : (lane.items + 4) / (lane.time + 4 / mean);
 }
 
+/** Long items in hand of one worker: the one it runs, and the next. */
+const MAX_ALONE = 2;
 /** Longest chunk in milliseconds. */
 export const TARGET_MS = 8;
+/** Items longer than this many milliseconds travel alone: a message costs a tenth of it, and balance is better. */
+const LONG_ITEM_MS = 8;
 /** Shortest chunk worth a message, in milliseconds. */
 const LEAST_MS = 0.4;
 
@@ -61,6 +65,7 @@ export function chunkSize(lane: Lane, lanes: readonly Lane[], left: number | und
   const mean = meanRate(lanes);
   if (mean === undefined) return lane.inFlight === 0 ? 1 : 0;
   const rate = rateOf(lane, mean);
+  if (mean * LONG_ITEM_MS < 1) return lane.inFlight < MAX_ALONE ? 1 : 0;
   const longest = rate * TARGET_MS;
   if (left === undefined) return Math.max(1, Math.floor(longest));
   let undone = left;

@@ -2,6 +2,7 @@
  * The values of a chunk on their way between two isolates. One argument (or the result) of all items of the
  * chunk is a column, and a column takes the cheapest form that loses nothing:
  *
+ * - `few`: a few numbers: in the head itself, since a buffer of its own would cost more than they do;
  * - `numbers`: all values are numbers: one Float64Array;
  * - `typed`: a piece of a typed array: a copy of that piece;
  * - `shared`: a piece of a typed array over a SharedArrayBuffer, between threads: no copy at all;
@@ -17,6 +18,7 @@ type TypedArray = NumberArray | BigInt64Array | BigUint64Array;
 
 /** Description of a column; its buffers travel beside it, in order. */
 export type ColumnHead =
+  | { form: "few"; values: number[] }
   | { form: "numbers" }
   | { form: "typed"; type: string }
   | { form: "shared"; type: string; offset: number; length: number }
@@ -29,6 +31,9 @@ export interface PackedColumn {
   /** Memory that goes with it; all but SharedArrayBuffers may be moved, they belong to nobody else. */
   buffers: (ArrayBuffer | SharedArrayBuffer)[];
 }
+
+/** Up to so many numbers travel in the head. */
+const FEW = 16;
 
 const types: Record<string, { new (buffer: ArrayBufferLike, offset?: number, length?: number): TypedArray }> =
   {
@@ -78,6 +83,8 @@ export function packColumn(
     piece.set(array.subarray(offset, offset + count) as NumberArray);
     return { head: { form: "typed", type }, buffers: [piece.buffer] };
   }
+  const few = asFew(items, offset, count);
+  if (few) return { head: { form: "few", values: few }, buffers: [] };
   const numbers = asNumbers(items, offset, count);
   if (numbers) return { head: { form: "numbers" }, buffers: [numbers.buffer as ArrayBuffer] };
   if (isNothing(items, offset, count)) return { head: { form: "nothing" }, buffers: [] };
@@ -98,6 +105,18 @@ export function packColumn(
     }),
   ];
   return { head: { form: "any", buffers: buffers.length, needs, shared }, buffers: parts };
+}
+
+/** MessagePack, which carries heads to processes, has no -0. */
+function asFew(items: ArrayLike<unknown>, offset: number, count: number): number[] | undefined {
+  if (count > FEW) return undefined;
+  const values: number[] = [];
+  for (let i = 0; i < count; i++) {
+    const value = items[offset + i];
+    if (typeof value !== "number" || Object.is(value, -0)) return undefined;
+    values.push(value);
+  }
+  return values;
 }
 
 function asNumbers(items: ArrayLike<unknown>, offset: number, count: number): Float64Array | undefined {
@@ -123,7 +142,7 @@ function ownBuffer(bytes: Uint8Array): ArrayBuffer {
 
 /** How many buffers a column takes from the list beside it. */
 export function buffersOf(head: ColumnHead): number {
-  return head.form === "nothing" ? 0 : head.form === "any" ? 1 + head.buffers : 1;
+  return head.form === "nothing" || head.form === "few" ? 0 : head.form === "any" ? 1 + head.buffers : 1;
 }
 
 /** The values of a column of `count` items. */
@@ -134,6 +153,8 @@ export function unpackColumn(
   book: CodeBook,
 ): ArrayLike<unknown> {
   switch (head.form) {
+    case "few":
+      return head.values;
     case "numbers":
       return new Float64Array(buffers[0]);
     case "typed":

@@ -27,6 +27,8 @@ interface Job {
   numbers: boolean;
   out: NumberArray | undefined;
   dropped: boolean;
+  /** Its code is loaded, the initializer has run. */
+  ready: boolean;
   segments: Segment[];
 }
 
@@ -71,6 +73,7 @@ function receive(message: ToWorker, buffers: Buffers): void {
         reduce: message.reduce,
         out: message.out && unpackColumn(message.out, buffers, 0, book) as NumberArray,
         dropped: false,
+        ready: false,
         segments: [],
       });
       return;
@@ -167,9 +170,11 @@ function claim(number: number): boolean {
 
 /** What must be there before a chunk can begin: the initializer has run, all code is loaded. */
 function prepare(job: Job, { columns }: Message<"run">): Promise<unknown> | undefined {
+  if (job.ready && !columns.some((head) => head.form === "any" && head.needs.length > 0)) return undefined;
   const hashes = [job.code, job.reduce, ...columns.flatMap((head) => head.form === "any" ? head.needs : [])];
   const loadAll = (): Promise<unknown> | undefined => {
     const pending = hashes.map((hash) => hash === undefined ? undefined : wait(load(hash))).filter(Boolean);
+    job.ready = pending.length === 0;
     return pending.length > 0 ? Promise.all(pending) : undefined;
   };
   if (initializer === undefined) return loadAll();
