@@ -50,7 +50,7 @@ function rateOf(lane: Lane, mean: number): number {
 const MAX_ALONE = 2;
 /** Longest chunk in milliseconds. */
 export const TARGET_MS = 8;
-/** Items longer than this many milliseconds travel alone: a message costs a tenth of it, and balance is better. */
+/** Items longer than this many milliseconds travel alone: a chunk of several would be longer than the longest chunk. */
 const LONG_ITEM_MS = 8;
 /** Shortest chunk worth a message, in milliseconds. */
 const LEAST_MS = 0.4;

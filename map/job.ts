@@ -392,11 +392,6 @@ export class Job implements WorkerJob {
     return noneLeft && this.#settled === this.#taken && this.#again.length === 0;
   }
 
-  /** Whether items wait to be run again. */
-  get hasAgain(): boolean {
-    return this.#again.length > 0;
-  }
-
   #finishIfDone(): void {
     if (this.isOver || this.reduce || !this.isSettled) return;
     this.#end();

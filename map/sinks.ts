@@ -82,7 +82,7 @@ export function streamSink(
   ordered: boolean,
   collect: boolean,
   moreRoom: () => void,
-): { sink: Sink; next: () => Promise<IteratorResult<unknown>>; pending: () => boolean } {
+): { sink: Sink; next: () => Promise<IteratorResult<unknown>> } {
   const runs = new Map<number, { values: ArrayLike<unknown>; count: number }>(); // by first item
   let current: { values: ArrayLike<unknown>; count: number; at: number } | undefined;
   let nextStart = 0; // of the run after the current one (ordered)
@@ -152,6 +152,5 @@ export function streamSink(
       if (readers.length > 0) moreRoom();
       return reader.promise;
     },
-    pending: () => end === undefined,
   };
 }

@@ -157,7 +157,7 @@ export class CodeBook {
    *
    * @throws {UnserializableError} If something in the value cannot travel.
    */
-  encode(value: unknown, options: { transfer?: boolean; prefer?: string } = {}): Encoded {
+  encode(value: unknown, options: { prefer?: string } = {}): Encoded {
     const { byref, share, inline } = this.options;
     const graph = encodeGraph(value, {
       byref,

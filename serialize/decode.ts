@@ -7,7 +7,7 @@
  * instance with private fields that comes home to a class of this very program is made by its constructor, called without
  * arguments, because nothing else can. Ops that make code are refused unless the caller trusts the bytes.
  */
-import { Flag, typeChecks } from "./encode.ts";
+import { errorNames, Flag, typeChecks } from "./encode.ts";
 import { CorruptDataError, UntrustedCodeError } from "./errors.ts";
 import { inspectorProblem, setPrivateFields } from "./inspector.ts";
 import { intrinsicValue } from "./intrinsics.ts";
@@ -68,16 +68,6 @@ export function decodeGraph(
 /** Carries an error that is not the data's fault through the net for damaged data. */
 class LoadError extends Error {}
 
-const nativeErrors = new Set([
-  "Error",
-  "EvalError",
-  "RangeError",
-  "ReferenceError",
-  "SyntaxError",
-  "TypeError",
-  "URIError",
-  "AggregateError",
-]);
 const viewTypes = new Set([
   "DataView",
   "Int8Array",
@@ -332,7 +322,7 @@ class Decoder {
   }
 
   private createError(name: string): Error {
-    if (!nativeErrors.has(name)) bad("an error of an unknown kind");
+    if (!errorNames.includes(name)) bad("an error of an unknown kind");
     const limit = Error.stackTraceLimit;
     Error.stackTraceLimit = 0;
     try {

@@ -10,7 +10,7 @@
  * Plain data below an object stays in one piece (plain.ts). The order of the table depends on the value alone, so equal
  * closures give equal bytes.
  */
-import { builtin } from "../runtime/mod.ts";
+import { builtin, memoryUsage } from "../runtime/mod.ts";
 import { CodeWriter } from "./code.ts";
 import { UnserializableError } from "./errors.ts";
 import { intrinsicObject } from "./intrinsics.ts";
@@ -78,7 +78,8 @@ function plainGraph(value: unknown): EncodedGraph {
 }
 
 const objectPrototype = Object.prototype;
-const errorNames = [
+/** The errors of the language, by name: those that travel without a class of their own. */
+export const errorNames: readonly string[] = [
   "Error",
   "EvalError",
   "RangeError",
@@ -91,10 +92,6 @@ const errorNames = [
 const wellKnownSymbols = new Map<symbol, string>();
 
 const maxSnapshotHeap = 2 ** 30;
-
-function memoryUsed(): number {
-  return builtin<{ memoryUsage(): { heapUsed: number } }>("node:process").memoryUsage().heapUsed;
-}
 
 /** Flags of a property that is not simply a value, writable, enumerable and configurable. */
 export const Flag = { enumerable: 1, writable: 2, configurable: 4, accessor: 8 } as const;
@@ -150,7 +147,7 @@ export class Encoder {
 
   /** Starts over, once a heap snapshot has told which closures share their variables. */
   private again(value: unknown, unclear: CodeFunction[]): EncodedGraph {
-    const used = memoryUsed();
+    const used = memoryUsage().heapUsed;
     if (used < maxSnapshotHeap && learnContexts(unclear)) return new Encoder(this.options).run(value);
     throw new UnserializableError(
       "$",
