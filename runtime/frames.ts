@@ -6,6 +6,7 @@
  * (a stray `Deno.stdout.write`, output of a native library) are told apart from frames and handed on as
  * output instead of breaking the connection.
  */
+import { concat } from "./bytes.ts";
 
 const MARK_BYTES = 8;
 const MAX_PARTS = 1 << 20;
@@ -40,22 +41,39 @@ export function frame(mark: Uint8Array, parts: readonly Uint8Array[]): Uint8Arra
   return pieces;
 }
 
-function concat(parts: Uint8Array[]): Uint8Array {
-  if (parts.length === 1) return parts[0];
-  const joined = new Uint8Array(parts.reduce((sum, part) => sum + part.byteLength, 0));
-  let at = 0;
-  for (const part of parts) {
-    joined.set(part, at);
-    at += part.byteLength;
-  }
-  return joined;
+/**
+ * Gathers what is written in one turn of the event loop: small pieces leave as one, since each write costs a
+ * call of the system here and another on the other side.
+ */
+export function gather(write: (bytes: Uint8Array) => void): (pieces: readonly Uint8Array[]) => void {
+  let small: Uint8Array[] = [];
+  const flush = (): void => {
+    if (small.length === 0) return;
+    const bytes = concat(small);
+    small = [];
+    write(bytes);
+  };
+  return (pieces) => {
+    for (const piece of pieces) {
+      if (piece.byteLength < 1 << 16) {
+        if (small.push(piece) === 1) queueMicrotask(flush);
+      } else {
+        flush();
+        write(piece);
+      }
+    }
+  };
 }
 
-/** Cuts a byte stream into frames; bytes outside frames go to `stray`. */
+/**
+ * Cuts a byte stream into frames; bytes outside frames go to `stray`. What a frame announces is taken on trust
+ * unless `maxFrame` limits it: memory for it is set aside at once.
+ */
 export class FrameReader {
   #mark: Uint8Array;
   #onFrame: (parts: Uint8Array[]) => void;
   #onStray: (bytes: Uint8Array) => void;
+  #maxFrame: number;
   #head: Uint8Array = new Uint8Array(0); // bytes seen since the last frame's end, no whole header yet
   #parts: Uint8Array[] | undefined; // the frame being filled
   #part = 0;
@@ -65,7 +83,9 @@ export class FrameReader {
     mark: Uint8Array,
     onFrame: (parts: Uint8Array[]) => void,
     onStray: (bytes: Uint8Array) => void,
+    maxFrame = Infinity,
   ) {
+    this.#maxFrame = maxFrame;
     this.#mark = mark;
     this.#onFrame = onFrame;
     this.#onStray = onStray;
@@ -101,11 +121,13 @@ export class FrameReader {
     if (count > MAX_PARTS) throw new Error(`a frame announces ${count} parts: the stream is damaged`);
     const headBytes = MARK_BYTES + 4 + 4 * count;
     if (head.byteLength < headBytes) return keep();
+    const lengths = Array.from({ length: count }, (_, i) => view.getUint32(MARK_BYTES + 4 + 4 * i, true));
+    const total = lengths.reduce((sum, length) => sum + length, headBytes);
+    if (total > this.#maxFrame) {
+      throw new Error(`a frame announces ${total} bytes, and ${this.#maxFrame} is the limit`);
+    }
     this.#head = new Uint8Array(0);
-    this.#parts = Array.from(
-      { length: count },
-      (_, i) => new Uint8Array(view.getUint32(MARK_BYTES + 4 + 4 * i, true)),
-    );
+    this.#parts = lengths.map((length) => new Uint8Array(length));
     this.#part = this.#filled = 0;
     this.#finishFull();
     return head.subarray(headBytes);

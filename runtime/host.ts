@@ -22,13 +22,14 @@ interface ProcessLike {
   argv: string[];
   execPath: string;
   platform: string;
+  arch: string;
   versions: Record<string, string>;
   env: Record<string, string | undefined>;
   stdout: {
-    write(text: string, done?: (error?: Error | null) => void): boolean;
+    write(data: string | Uint8Array, done?: (error?: Error | null) => void): boolean;
     on(event: "error", listener: () => void): unknown;
   };
-  stderr: { write(text: string): boolean; isTTY?: boolean; columns?: number };
+  stderr: { write(data: string | Uint8Array): boolean; isTTY?: boolean; columns?: number };
   stdin: AsyncIterable<Uint8Array>;
   exit(code?: number): never;
   on(event: string, listener: (...args: unknown[]) => void): unknown;
@@ -44,6 +45,9 @@ const node = (): ProcessLike => (globalThis as unknown as { process: ProcessLike
 /** The runtime that executes this code. */
 export const runtimeName: "deno" | "node" = deno ? "deno" : "node";
 
+/** The other one, which can run the worker program as well. */
+export const otherRuntime: "deno" | "node" = deno ? "node" : "deno";
+
 /** Version of the runtime, such as `"2.9.6"` (Deno) or `"20.20.2"` (Node). */
 export function runtimeVersion(): string {
   return deno ? deno.version.deno : node().versions.node;
@@ -52,6 +56,17 @@ export function runtimeVersion(): string {
 /** Process id. */
 export function processId(): number {
   return deno ? deno.pid : node().pid;
+}
+
+/** Name of this machine. */
+export function hostname(): string {
+  return builtin<{ hostname(): string }>("node:os").hostname();
+}
+
+/** A secret of so many random bits, as text for URLs. */
+export function newToken(bits = 192): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(bits / 8));
+  return btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "");
 }
 
 /** Path of the runtime's own program. */
@@ -63,6 +78,11 @@ export function execPath(): string {
 export function platform(): string {
   const os = deno ? deno.build.os : node().platform;
   return os === "windows" ? "win32" : os;
+}
+
+/** Processor, in Node's words: `"x64"`, `"arm64"`. */
+export function arch(): string {
+  return node().arch;
 }
 
 /**
@@ -92,6 +112,15 @@ export function mainModule(): string | undefined {
   const path = node().argv[1];
   if (!path) return undefined;
   return builtin<{ pathToFileURL(path: string): URL }>("node:url").pathToFileURL(path).href;
+}
+
+/** The words that start this program once more, with all permissions; its arguments are to follow. */
+export function programCommand(): string[] {
+  const main = mainModule();
+  if (deno?.build.standalone || main === undefined) return [execPath()];
+  const { fileURLToPath } = builtin<{ fileURLToPath(url: string): string }>("node:url");
+  const path = main.startsWith("file:") ? fileURLToPath(main) : main;
+  return deno ? [execPath(), "run", "-A", "--quiet", path] : [execPath(), path];
 }
 
 /** Arguments given to the program. */
@@ -134,6 +163,12 @@ export function residentMemory(pid: number): number | undefined {
   return pages === undefined ? undefined : Number(pages) * 4096;
 }
 
+/** When a process began, in units of the system's since it was booted; undefined where the system does not tell (not Linux, or gone). */
+export function processStart(pid: number): string | undefined {
+  // "pid (name) state parent ...": the name may contain anything
+  return readText(`/proc/${pid}/stat`)?.replace(/^.*\) /s, "").split(" ")[19];
+}
+
 function readText(path: string): string | undefined {
   try {
     if (deno) return deno.readTextFileSync(path); // loading node:fs would take longer than all the rest
@@ -164,8 +199,8 @@ export const stderr = {
   isTerminal: (): boolean => node().stderr.isTTY === true,
   /** Width in characters; 80 where it is not a terminal. */
   columns: (): number => node().stderr.columns ?? 80,
-  /** Writes text as it is. */
-  write: (text: string): void => void node().stderr.write(text),
+  /** Writes text or bytes as they are. */
+  write: (data: string | Uint8Array): void => void node().stderr.write(data),
 };
 
 let listening = false;
@@ -173,17 +208,17 @@ let listening = false;
 /** Standard output, in order and with back-pressure. */
 export const stdout = {
   /**
-   * Writes text as it is; resolves when the system took it.
+   * Writes text or bytes as they are; resolves when the system took them.
    *
    * @throws {Error} With code `EPIPE` if the reader has gone.
    */
-  write: (text: string): Promise<void> =>
+  write: (data: string | Uint8Array): Promise<void> =>
     new Promise((resolve, reject) => {
       const { stdout } = node();
       // An error comes to the callback and as an event, which would end the process if nobody listened to it.
       if (!listening) stdout.on("error", () => {});
       listening = true;
-      stdout.write(text, (error) => error ? reject(error) : resolve());
+      stdout.write(data, (error) => error ? reject(error) : resolve());
     }),
 };
 
@@ -194,9 +229,14 @@ export interface Line {
   ended: boolean;
 }
 
+/** Bytes of standard input, read as they are asked for. */
+export function stdinBytes(): AsyncIterable<Uint8Array> {
+  return node().stdin;
+}
+
 /** Lines of standard input, read as they are asked for; the last line need not end in one. */
 export async function* stdinLines(): AsyncGenerator<string> {
-  for await (const { text } of cutLines(node().stdin)) yield text;
+  for await (const { text } of cutLines(stdinBytes())) yield text;
 }
 
 /** Lines of a file, read as they are asked for. */
@@ -229,9 +269,10 @@ export function every(milliseconds: number, call: () => void): () => void {
   return () => clearInterval(timer as unknown as number);
 }
 
+let immediately: ((call: () => void) => void) | undefined;
+
 /** Resolves in a later turn of the event loop, after messages and timers that are due. */
 export function nextTurn(): Promise<void> {
-  return new Promise((resolve) => {
-    builtin<{ setImmediate(call: () => void): void }>("node:timers").setImmediate(resolve);
-  });
+  immediately ??= builtin<{ setImmediate(call: () => void): void }>("node:timers").setImmediate;
+  return new Promise((resolve) => immediately!(resolve));
 }

@@ -5,6 +5,7 @@
  */
 import { builtin, exit, onSignal, runtimeName } from "./host.ts";
 import { frame, FrameReader } from "./frames.ts";
+import { dialLine, type DirectLine, type LineDoor } from "./line.ts";
 import { MARK_SYMBOL } from "./process.ts";
 
 /** The line from a worker to its parent. */
@@ -16,9 +17,25 @@ export type Port =
   }
   | {
     kind: "process";
-    send(parts: readonly Uint8Array[]): void;
+    /** Sends a message; an urgent one leaves at once, where others may wait for company. */
+    send(parts: readonly Uint8Array[], urgent?: boolean): void;
+    /** Resolves when all that was sent has left this process; undefined: it has. */
+    unsent(): Promise<void> | undefined;
     listen(message: (parts: Uint8Array[]) => void): void;
+    /**
+     * Moves to a direct line (line.ts): if it opens, messages go and come there from then on, an empty frame standing
+     * for the next message that the parent put {@linkcode aside}. Resolves to whether it did. The line to the parent
+     * stays, as the sign that it lives.
+     */
+    direct(door: LineDoor, mark: Uint8Array): Promise<boolean>;
   };
+
+const NOTHING = new Uint8Array(0);
+
+/** A message to a worker process that is to wait for its place on the direct line. */
+export function aside(parts: readonly Uint8Array[]): Uint8Array[] {
+  return [NOTHING, ...parts];
+}
 
 /** Opens the line to the parent. Call it once, in a worker. */
 export function openPort(): Port {
@@ -53,9 +70,13 @@ interface ByteFiles {
 function processPort(mark: Uint8Array): Port {
   onSignal("SIGINT", () => {}); // Ctrl-C reaches the whole process group; the parent decides what it means
   const write = runtimeName === "deno" ? writeDeno() : writeNode();
+  let receive: (parts: Uint8Array[]) => void;
+  let line: DirectLine | undefined;
+  const asides: Uint8Array[][] = [];
   return {
     kind: "process",
     send(parts) {
+      if (line) return line.send(parts);
       try {
         for (const piece of frame(mark, parts)) write(piece);
       } catch (error) {
@@ -63,9 +84,26 @@ function processPort(mark: Uint8Array): Port {
         exit(0); // nobody reads any more: the parent has gone
       }
     },
+    unsent: () => line?.unsent(),
     listen(message) {
-      const reader = new FrameReader(mark, message, () => {});
+      receive = message;
+      const reader = new FrameReader(mark, (parts) => {
+        if (parts[0].byteLength > 0) return message(parts);
+        asides.push(parts.slice(1));
+        line?.proceed();
+      }, () => {});
       readInput((bytes) => reader.push(bytes)).finally(() => exit(0));
+    },
+    async direct(door, mark) {
+      try {
+        return await dialLine(door, mark, {
+          opened: (opened) => line = opened,
+          message: receive,
+          aside: () => asides.shift(),
+        });
+      } catch {
+        return false; // this process may not connect
+      }
     },
   };
 }

@@ -5,7 +5,7 @@
  */
 import { builtin, execPath, mainModule, runtimeName } from "./host.ts";
 import { exists } from "./files.ts";
-import { frame, FrameReader, newMark } from "./frames.ts";
+import { frame, FrameReader, gather, newMark } from "./frames.ts";
 import { permissionFlags, type Permissions } from "./permissions.ts";
 import { unwatch, watch } from "./reaper.ts";
 import { type ExitStatus, spawn } from "./spawn.ts";
@@ -41,6 +41,8 @@ export interface WorkerProcessOptions {
   permissions?: Permissions;
   /** Limit of its JavaScript heap in bytes. */
   maxHeap?: number;
+  /** Without the deno.json that governs the main module. */
+  noConfig?: boolean;
 }
 
 /** Global under which the starter lines leave the frame mark for {@linkcode openPort}. */
@@ -88,24 +90,25 @@ export function startProcess(
   const script = new TextEncoder().encode(program);
   const length = new Uint8Array(4);
   new DataView(length.buffer).setUint32(0, script.byteLength, true);
-  child.write([mark, length, script]);
+  const write = gather((bytes) => void child.write([bytes]));
+  write([mark, length, script]);
   return {
     pid: child.pid,
     gone,
-    send: (parts) => child.write(frame(mark, parts)),
+    send: (parts) => write(frame(mark, parts)),
     kill: () => child.kill("SIGKILL"),
     end: () => child.closeInput(),
     keepAlive: (on) => child.keepAlive(on),
   };
 }
 
-function commandLine({ permissions = "inherit", maxHeap }: WorkerProcessOptions): string[] {
+function commandLine({ permissions = "inherit", maxHeap, noConfig }: WorkerProcessOptions): string[] {
   const flags = permissionFlags(permissions);
   const heapMiB = maxHeap === undefined ? undefined : Math.max(16, Math.floor(maxHeap / (1 << 20)));
   if (runtimeName === "node") {
     return [...(heapMiB ? [`--max-old-space-size=${heapMiB}`] : []), "-e", NODE_STARTER];
   }
-  const config = denoConfig();
+  const config = noConfig ? null : denoConfig();
   return [
     "run",
     "--quiet",

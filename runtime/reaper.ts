@@ -1,30 +1,41 @@
 /**
- * No worker process outlives its parent, however the parent ends.
+ * No child process and no temporary folder outlives its parent, however the parent ends.
  *
- * An idle worker notices the end of its standard input; one in the middle of a long computation does not.
- * So the first worker process of a program also starts one `sh` that reads process ids from a pipe ("+ pid"
- * when a worker starts, "- pid" when it was seen to end) and kills what is left on the list when the pipe
- * closes: on normal exit, Ctrl-C and `kill -9` of the parent alike. It ignores signals sent to the group.
+ * An idle worker notices the end of its standard input; one in the middle of a long computation does not, and
+ * a folder notices nothing. So the first of them also starts one `sh` that reads from a pipe what there is to
+ * guard ("+ pid", "/ path") and what no longer needs it ("- pid", ". path"), and when the pipe closes it
+ * kills the processes and removes the paths that are left: on normal exit, Ctrl-C and `kill -9` of the
+ * parent alike. It ignores signals sent to the group. A path is the folder of a makeTempDir, or a file or
+ * socket that this program made; a folder is removed with all that is in it.
  */
 import { platform } from "./host.ts";
 import { spawn, type Spawned } from "./spawn.ts";
 
 const SCRIPT = `trap '' INT TERM HUP QUIT
 pids=' '
-while read -r what pid; do
+n='
+'
+paths=$n
+while IFS= read -r line; do
+  what=\${line%% *} it=\${line#* }
   case $what in
-    +) pids="$pids$pid " ;;
-    -) pids="\${pids%% $pid *} \${pids#* $pid }" ;;
+    +) pids="$pids$it " ;;
+    -) pids="\${pids%% $it *} \${pids#* $it }" ;;
+    /) paths="$paths$it$n" ;;
+    .) paths="\${paths%%"$n$it$n"*}$n\${paths#*"$n$it$n"}" ;;
   esac
 done
-for pid in $pids; do kill -9 "$pid" 2>/dev/null; done`;
+for pid in $pids; do kill -9 "$pid" 2>/dev/null; done
+set -f
+IFS=$n
+for path in $paths; do rm -rf -- "$path"; done`;
 
 let reaper: Spawned | undefined;
 let ended: Promise<void>;
-const watched = new Set<number>();
+const watched = new Set<number | string>();
 
-/** From now on `pid` is killed when this process ends in any way. */
-export function watch(pid: number): void {
+/** From now on a process (or process group, as `-leader`) is killed, or a path removed, when this one ends in any way. */
+export function watch(what: number | string): void {
   if (platform() === "win32") return; // no sh: an idle worker still ends with its standard input
   if (!reaper) {
     let tellEnd: () => void;
@@ -38,18 +49,33 @@ export function watch(pid: number): void {
       },
     });
     started.keepAlive(false);
+    for (const earlier of watched) tell(typeof earlier === "number" ? "+" : "/", earlier); // it was itself killed
   }
-  watched.add(pid);
-  reaper.write([new TextEncoder().encode(`+ ${pid}\n`)]);
+  watched.add(what);
+  tell(typeof what === "number" ? "+" : "/", what);
 }
 
-/** `pid` has ended: its number may now belong to somebody else. Resolves when what it needed here is gone too. */
-export async function unwatch(pid: number): Promise<void> {
-  if (!watched.delete(pid) || !reaper) return;
-  reaper.write([new TextEncoder().encode(`- ${pid}\n`)]);
+/**
+ * The process has ended (its number may now belong to somebody else), the path is gone. Resolves when what it
+ * needed here is gone too.
+ */
+export async function unwatch(what: number | string): Promise<void> {
+  if (!watched.delete(what) || !reaper) return;
+  tell(typeof what === "number" ? "-" : ".", what);
   if (watched.size > 0) return;
   reaper.keepAlive(true); // somebody waits for its end
   reaper.closeInput(); // nothing left to guard: the shell ends by itself
   reaper = undefined;
   await ended;
+}
+
+let told: Promise<void> = Promise.resolve();
+
+/** Resolves when the guard has heard all it was told: a program that ends by `exit` waits for this before. */
+export function guarded(): Promise<void> {
+  return told;
+}
+
+function tell(word: string, what: number | string): void {
+  told = reaper!.write([new TextEncoder().encode(`${word} ${what}\n`)]);
 }

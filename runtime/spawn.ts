@@ -14,8 +14,11 @@ export interface ExitStatus {
 /** A running child process. */
 export interface Spawned {
   readonly pid: number;
-  /** Queues bytes for its standard input; silently nothing once the process has gone (its end is told by `exit`). */
-  write(pieces: readonly Uint8Array[]): void;
+  /**
+   * Queues bytes for its standard input, and resolves when they are on their way and there is room for more;
+   * silently nothing once the process has gone (its end is told by `exit`).
+   */
+  write(pieces: readonly Uint8Array[]): Promise<void>;
   /** Ends its standard input. */
   closeInput(): void;
   /** Sends a signal, such as `"SIGKILL"`; nothing happens if the process has ended. */
@@ -24,17 +27,23 @@ export interface Spawned {
   keepAlive(on: boolean): void;
 }
 
-/** What a child process tells. */
+/** What a child process tells. A promise from `stdout` or `stderr` delays reading more of that stream. */
 export interface SpawnEvents {
-  stdout(bytes: Uint8Array): void;
-  stderr(bytes: Uint8Array): void;
+  stdout(bytes: Uint8Array): void | Promise<void>;
+  stderr(bytes: Uint8Array): void | Promise<void>;
+  /** The process has ended; output may still come, as long as somebody else holds its streams open. */
+  ended?(status: ExitStatus): void;
+  /** The process has ended and all output was delivered. */
   exit(status: ExitStatus): void;
 }
 
 /** Options of {@linkcode spawn}. */
 export interface SpawnOptions {
   cwd?: string;
+  /** Variables added to the environment. */
   env?: Record<string, string>;
+  /** In a session of its own, so that Ctrl-C in a terminal does not reach it. */
+  detached?: boolean;
 }
 
 /**
@@ -67,25 +76,31 @@ function spawnDeno(command: string, args: string[], options: SpawnOptions, event
     .spawn();
   const input = child.stdin.getWriter();
   input.closed.catch(() => {}); // a broken pipe means that the process ended, which `exit` tells
-  const read = async (stream: ReadableStream<Uint8Array>, give: (bytes: Uint8Array) => void) => {
+  const read = async (stream: ReadableStream<Uint8Array>, give: SpawnEvents["stdout"]) => {
     const reader = stream.getReader();
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return;
-      give(value);
+      const taken = give(value);
+      if (taken) await taken;
     }
   };
   let ended = false;
+  child.status.then(({ code, signal }) => {
+    ended = true;
+    events.ended?.({ code: signal ? null : code, signal });
+  });
   Promise.all([child.status, read(child.stdout, events.stdout), read(child.stderr, events.stderr)])
     .then(([{ code, signal }]) => {
-      ended = true;
       input.abort().catch(() => {});
       events.exit({ code: signal ? null : code, signal });
     });
   return {
     pid: child.pid,
     write(pieces) {
-      for (const piece of pieces) input.write(piece).catch(() => {});
+      let last = Promise.resolve();
+      for (const piece of pieces) last = input.write(piece).catch(() => {});
+      return last;
     },
     closeInput: () => void input.close().catch(() => {}),
     kill(signal) {
@@ -101,8 +116,10 @@ function spawnDeno(command: string, args: string[], options: SpawnOptions, event
 
 interface NodeStream {
   on(event: string, listener: (value: never) => void): void;
-  write(bytes: Uint8Array): boolean;
+  write(bytes: Uint8Array, done: () => void): boolean;
   end(): void;
+  pause(): void;
+  resume(): void;
   ref?(): void;
   unref?(): void;
 }
@@ -122,21 +139,35 @@ function spawnNode(command: string, args: string[], options: SpawnOptions, event
   const { spawn } = builtin<{ spawn(command: string, args: string[], options: unknown): NodeChild }>(
     "node:child_process",
   );
-  const child = spawn(command, args, { ...options, stdio: ["pipe", "pipe", "pipe"] });
+  const env = options.env &&
+    { ...builtin<{ env: Record<string, string> }>("node:process").env, ...options.env };
+  const child = spawn(command, args, { ...options, env, stdio: ["pipe", "pipe", "pipe"] });
   if (child.pid === undefined) {
     child.on("error", () => {}); // told below, synchronously
     throw new Error(`${command} could not be started: is it there and executable?`);
   }
   child.on("error", () => {}); // a signal that could not be sent: the process has ended
   child.stdin.on("error", () => {}); // a broken pipe means that the process ended, which `close` tells
-  child.stdout.on("data", (bytes: never) => events.stdout(bytes));
-  child.stderr.on("data", (bytes: never) => events.stderr(bytes));
+  const read = (stream: NodeStream, give: SpawnEvents["stdout"]) =>
+    stream.on("data", (bytes: never) => {
+      const taken = give(bytes);
+      if (!taken) return;
+      stream.pause();
+      taken.then(() => stream.resume());
+    });
+  read(child.stdout, events.stdout);
+  read(child.stderr, events.stderr);
+  child.on("exit", (code: never, signal: never) => events.ended?.({ code, signal }));
   child.on("close", (code: never, signal: never) => events.exit({ code, signal }));
   return {
     pid: child.pid,
-    write(pieces) {
-      for (const piece of pieces) child.stdin.write(piece);
-    },
+    write: (pieces) =>
+      new Promise((resolve) => {
+        if (pieces.length === 0) resolve();
+        pieces.forEach((piece, i) =>
+          child.stdin.write(piece, i === pieces.length - 1 ? () => resolve() : () => {})
+        );
+      }),
     closeInput: () => child.stdin.end(),
     kill: (signal) => void child.kill(signal),
     keepAlive(on) {
@@ -146,4 +177,13 @@ function spawnNode(command: string, args: string[], options: SpawnOptions, event
       }
     },
   };
+}
+
+/** Sends a signal to a process group; nothing happens if none of it is left. */
+export function signalGroup(leader: number, signal: string): void {
+  try {
+    builtin<{ kill(pid: number, signal: string): void }>("node:process").kill(-leader, signal);
+  } catch (error) {
+    if ((error as { code?: string }).code !== "ESRCH") throw error;
+  }
 }
