@@ -168,8 +168,12 @@ export class CodeWriter {
   private moduleRow(id: number, ref: ModuleRef): void {
     const base = isPackage(ref.specifier) && /^[a-z]+:/.test(ref.specifier) ? "" : ref.base;
     const { specifier, name } = ref;
-    noteReference({ base, specifier, name }, this.encoder.valueOf(id));
     this.encoder.usesCode = true;
+    if (this.encoder.options.essence) {
+      this.encoder.rows[id] = [Op.module, ["", specifier, name]];
+      return;
+    }
+    noteReference({ base, specifier, name }, this.encoder.valueOf(id));
     this.encoder.imports.push({ base, specifier, name });
     this.encoder.rows[id] = [Op.module, [base, specifier, name]];
   }
@@ -251,8 +255,9 @@ export class CodeWriter {
       syntax,
       chain,
       bindings: new Map(),
-      url,
-      ...position(origin, location, syntax, text),
+      ...(encoder.options.essence
+        ? { url: "", line: -1, column: 0 }
+        : { url, ...position(origin, location, syntax, text) }),
       strict: origin ? origin.strict : isStrict(fn, syntax, inspected),
       dropName: false,
       wrapped: outer !== 0,
@@ -308,7 +313,8 @@ export class CodeWriter {
         "it calls eval, which can reach any variable: pass what it needs as arguments, or use new Function",
       );
     }
-    if (syntax.outerPrivate !== undefined) {
+    const isMethod = /^(method|get|set)$/.test(syntax.form);
+    if (syntax.outerPrivate !== undefined && !(encoder.options.essence && isMethod)) {
       encoder.refuse(
         id,
         `it mentions ${syntax.outerPrivate}, which only its class can give it: send the class or an instance instead`,
@@ -381,6 +387,7 @@ export class CodeWriter {
       if (syntax.writes.has(name)) scope.written.add(name);
       if (scope.used.has(name)) continue;
       scope.used.set(name, 0);
+      if (encoder.options.essence && syntax.writes.has(name)) continue;
       scope.used.set(name, this.capturedSlot(id, name, value, scope, scriptId, step));
     }
   }
@@ -406,7 +413,8 @@ export class CodeWriter {
         }
       } else if (name === "require" && scope.has("module") && scope.has("__filename")) {
         encoder.usesCode = true;
-        return [encoder.add(value, id, step, [Op.require, moduleUrl(scriptId)])];
+        const url = encoder.options.essence ? "" : moduleUrl(scriptId);
+        return [encoder.add(value, id, step, [Op.require, url])];
       }
     }
     return encoder.slot(value, id, step);
@@ -776,7 +784,7 @@ export class CodeWriter {
         members[0].url,
         line,
         strict,
-        scopes.map((scope, i) => [parents[i], shapes[i].names, [...scope.used.values()]]),
+        scopes.map((scope, i) => [parents[i], shapes[i].names, this.valuesOf(scope)]),
         members.map((record, i) => {
           const home = homes.get(record);
           return [
@@ -795,6 +803,11 @@ export class CodeWriter {
       row[1] = [unit];
       (row[2] as unknown[])[0] = i;
     });
+  }
+
+  private valuesOf({ used, written }: Scope): Slot[] {
+    const { essence } = this.encoder.options;
+    return Array.from(used, ([name, slot]) => essence && written.has(name) ? 0 : slot);
   }
 }
 

@@ -7,6 +7,7 @@
  * instance with private fields that comes home to a class of this very program is made by its constructor, called without
  * arguments, because nothing else can. Ops that make code are refused unless the caller trusts the bytes.
  */
+import { typedArrays } from "../runtime/mod.ts";
 import { errorNames, Flag, typeChecks } from "./encode.ts";
 import { CorruptDataError, UntrustedCodeError } from "./errors.ts";
 import { inspectorProblem, setPrivateFields } from "./inspector.ts";
@@ -15,8 +16,10 @@ import { type ClassHooks, loadedOrigin, noteBound, textOf } from "./loaded.ts";
 import { requireFrom, resolveReference } from "./modules.ts";
 import { plainAt } from "./plain.ts";
 import { makeFunction, openUnit, type Unit } from "./rebuild.ts";
+import { libraryHost } from "./library_host.ts";
 import { registrationNamed } from "./registry.ts";
 import { syntaxOf } from "./syntax.ts";
+import { type Traveller, travellerNamed } from "./travellers.ts";
 import type { CodeFunction } from "./types.ts";
 import { checkBody, Op, Special, unpackBody } from "./wire.ts";
 
@@ -68,21 +71,7 @@ export function decodeGraph(
 /** Carries an error that is not the data's fault through the net for damaged data. */
 class LoadError extends Error {}
 
-const viewTypes = new Set([
-  "DataView",
-  "Int8Array",
-  "Uint8Array",
-  "Uint8ClampedArray",
-  "Int16Array",
-  "Uint16Array",
-  "Int32Array",
-  "Uint32Array",
-  "BigInt64Array",
-  "BigUint64Array",
-  "Float16Array",
-  "Float32Array",
-  "Float64Array",
-]);
+const viewTypes = new Set(["DataView", "Float16Array", ...Object.keys(typedArrays)]);
 /** Prototypes that data may name without trust. */
 const dataPrototypes = new Set(["Buffer.prototype"]);
 const maxSource = 50_000_000;
@@ -100,6 +89,7 @@ class Decoder {
   private readonly functions: [id: number, fn: CodeFunction][] = [];
   /** Instances of classes of this program that their own constructors made. */
   private readonly branded = new Set<object>();
+  private readonly travellers: number[] = [];
 
   constructor(
     content: unknown,
@@ -117,6 +107,7 @@ class Decoder {
   run(): Decoded {
     for (let id = 0; id < this.rows.length; id++) this.make(id);
     for (let id = 0; id < this.rows.length; id++) this.fill(id);
+    for (const id of this.travellers) this.finish(id);
     this.functions.sort((a, b) => a[0] - b[0]);
     return { value: this.value(this.root), functions: this.functions.map(([, fn]) => fn) };
   }
@@ -178,6 +169,8 @@ class Decoder {
         return none;
       case Op.bound:
         return [a, ...b];
+      case Op.traveller:
+        return b.slice(1);
       case Op.code: {
         const [, heritage, keys] = b as [number, Loose, Loose];
         const outer = b[4] || none;
@@ -298,8 +291,29 @@ class Decoder {
       case Op.require:
         this.trust("code");
         return requireFrom(text(a));
+      case Op.traveller:
+        this.trust("code");
+        this.travellers.push(id);
+        try {
+          return this.traveller(row).make(a[1]);
+        } catch (error) {
+          throw new LoadError("", { cause: error });
+        }
       default:
         return bad(`unknown operation ${op}`);
+    }
+  }
+
+  private traveller([, a, b]: Loose[]): Traveller {
+    return travellerNamed(text(a[0]), this.value(b[1]) as { text?: unknown } | undefined, libraryHost);
+  }
+
+  private finish(id: number): void {
+    const row = this.rows[id] as Loose[];
+    try {
+      this.traveller(row).finish?.(this.values[id] as object, this.value(row[2][0]));
+    } catch (error) {
+      throw new LoadError("", { cause: error });
     }
   }
 

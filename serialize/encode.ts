@@ -18,6 +18,7 @@ import { builtinExport, type ModuleRef } from "./modules.ts";
 import { isPlain, isPlainPrimitive } from "./plain.ts";
 import { registrationFor } from "./registry.ts";
 import { learnContexts } from "./snapshot.ts";
+import { travellerOf } from "./travellers.ts";
 import type { CodeFunction } from "./types.ts";
 import { Op, packBody, Special } from "./wire.ts";
 
@@ -36,6 +37,11 @@ export interface EncodeOptions {
   known?: (code: CodeFunction) => readonly [hash: string, index: number] | undefined;
   /** SharedArrayBuffers go into `buffers` as they are. */
   share?: boolean;
+  /**
+   * Writes only what decides what code does, the same in every process: no positions, stacks and paths, no values of
+   * variables that the code itself assigns, of travellers what they are (`essence`). Bytes to compare, not to load.
+   */
+  essence?: boolean;
 }
 
 export interface EncodedGraph {
@@ -233,7 +239,8 @@ export class Encoder {
     const value = this.values[id];
     switch (typeof value) {
       case "function":
-        return this.code.describe(id, value);
+        if (!this.travellerRow(id, value)) this.code.describe(id, value);
+        return;
       case "symbol":
         this.rows[id] = this.symbolRow(value);
         return;
@@ -244,8 +251,31 @@ export class Encoder {
         this.rows[id] = [Op.utf16, utf16Bytes(value)];
         return;
       default:
-        if (!this.plainPiece(id, value as object)) this.rows[id] = this.objectRow(id, value as object);
+        if (this.plainPiece(id, value as object) || this.travellerRow(id, value as object)) return;
+        this.rows[id] = this.objectRow(id, value as object);
     }
+  }
+
+  /** Writes a traveller, and says whether it was one. */
+  private travellerRow(id: number, value: object): boolean {
+    const traveller = typeChecks().isProxy(value) ? undefined : travellerOf(value); // asking a Proxy would run its traps
+    if (!traveller || (typeof value === "function" && this.options.known?.(value))) return false;
+    this.usesCode = true;
+    const { name, first = [], script } = traveller;
+    const at = { text: ` (${name})` };
+    if (this.options.essence) {
+      this.rows[id] = [Op.traveller, [name], [this.slot(traveller.essence?.(value), id, at)]];
+      return true;
+    }
+    this.rows[id] = [
+      Op.traveller,
+      [name, traveller.hint?.(value) ?? ""],
+      [
+        this.slot(traveller.parts(value), id, at),
+        ...[script, ...first].map((needed) => this.slot(needed, id, at)),
+      ],
+    ];
+    return true;
   }
 
   private symbolRow(symbol: symbol): NodeRow {
@@ -469,7 +499,7 @@ export class Encoder {
         (key) => typeof key === "symbol" || key === "query" || key === "stack",
       );
     }
-    this.refuseNative(id, value, tag, is);
+    this.refuseNative(id, value, tag);
     const prototype = Object.getPrototypeOf(value);
     return finish(
       [Op.object],
@@ -479,37 +509,17 @@ export class Encoder {
     );
   }
 
-  private refuseNative(id: number, value: object, tag: string, is: TypeChecks): void {
-    const kind = is.isPromise(value)
-      ? "Promise"
-      : is.isWeakMap(value)
-      ? "WeakMap"
-      : is.isWeakSet(value)
-      ? "WeakSet"
-      : is.isGeneratorObject(value)
-      ? "generator in flight"
-      : is.isMapIterator(value) || is.isSetIterator(value) || / Iterator\]$/.test(tag)
-      ? "iterator"
-      : tag === "[object WeakRef]" || tag === "[object FinalizationRegistry]"
-      ? tag.slice(8, -1)
-      : undefined;
-    if (kind !== undefined) {
-      this.refuse(id, `a ${kind} exists only in this process: ${adviceFor(kind)}`);
-    }
-    if (is.isArgumentsObject(value)) return;
-    // Whatever inherits from a class of the runtime that is not one of the above holds state outside JavaScript.
-    for (let p = Object.getPrototypeOf(value); p; p = Object.getPrototypeOf(p)) {
-      if (p === objectPrototype) return;
-      const owner = Object.getOwnPropertyDescriptor(p, "constructor")?.value;
-      const name = intrinsicObject(p) ?? (isNative(owner) && owner.prototype === p ? owner.name : undefined);
-      if (name === undefined || name === "Array.prototype") continue;
-      if (/^(Iterator|%.*Iterator.*%|Function|Array|Object)\b/.test(name)) continue;
-      this.refuse(
-        id,
-        `a ${name.replace(/\.prototype$/, "")} holds state outside JavaScript (a handle of the runtime): ` +
-          "open it inside the function that needs it, or say how with register(Class, { dump, load })",
-      );
-    }
+  private refuseNative(id: number, value: object, tag: string): void {
+    const hidden = hiddenState(value, tag);
+    if (!hidden) return;
+    const { kind, isHandle } = hidden;
+    this.refuse(
+      id,
+      isHandle
+        ? `a ${kind} holds state outside JavaScript (a handle of the runtime): ` +
+          "open it inside the function that needs it, or say how with register(Class, { dump, load })"
+        : `a ${kind} exists only in this process: ${adviceFor(kind)}`,
+    );
   }
 
   private errorRow(id: number, value: Error): NodeRow {
@@ -523,7 +533,7 @@ export class Encoder {
         break;
       }
     }
-    const stack = Object.hasOwn(value, "stack") ? value.stack : undefined;
+    const stack = this.options.essence ? "" : Object.hasOwn(value, "stack") ? value.stack : undefined;
     const usual = (globalThis as unknown as Record<string, ErrorConstructor>)[native].prototype;
     const props = this.props(id, value, (key) => key === "stack" && typeof stack === "string");
     return finish(
@@ -678,6 +688,36 @@ const webKinds: Record<string, { global: string; op: number; read: (value: objec
     read: (value) => [...(value as Headers)].flatMap(([name, text]) => [name, text]),
   },
 };
+
+/** What an object is that holds state which JavaScript does not show, or undefined for others. `tag` is its `toString`. */
+export function hiddenState(value: object, tag: string): { kind: string; isHandle: boolean } | undefined {
+  const is = typeChecks();
+  const kind = is.isPromise(value)
+    ? "Promise"
+    : is.isWeakMap(value)
+    ? "WeakMap"
+    : is.isWeakSet(value)
+    ? "WeakSet"
+    : is.isGeneratorObject(value)
+    ? "generator in flight"
+    : is.isMapIterator(value) || is.isSetIterator(value) || / Iterator\]$/.test(tag)
+    ? "iterator"
+    : tag === "[object WeakRef]" || tag === "[object FinalizationRegistry]"
+    ? tag.slice(8, -1)
+    : undefined;
+  if (kind !== undefined) return { kind, isHandle: false };
+  if (is.isArgumentsObject(value)) return undefined;
+  // Whatever inherits from a class of the runtime that is not one of the above holds state outside JavaScript.
+  for (let p = Object.getPrototypeOf(value); p; p = Object.getPrototypeOf(p)) {
+    if (p === objectPrototype) return undefined;
+    const owner = Object.getOwnPropertyDescriptor(p, "constructor")?.value;
+    const name = intrinsicObject(p) ?? (isNative(owner) && owner.prototype === p ? owner.name : undefined);
+    if (name === undefined || name === "Array.prototype") continue;
+    if (/^(Iterator|%.*Iterator.*%|Function|Array|Object)\b/.test(name)) continue;
+    return { kind: name.replace(/\.prototype$/, ""), isHandle: true };
+  }
+  return undefined;
+}
 
 function adviceFor(kind: string): string {
   switch (kind) {

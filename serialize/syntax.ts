@@ -43,6 +43,20 @@ export interface ClassShape {
   privateStatics: string[];
 }
 
+/** A parameter of a function. */
+export interface Parameter {
+  /** Undefined if the parameter is a pattern. */
+  name: string | undefined;
+  /** Names of the properties that an object pattern takes out, and whether it takes the others with `...`. */
+  properties: string[] | undefined;
+  /** Whether the pattern takes the properties that it does not name (`...rest`). */
+  takesOthers: boolean;
+  /** Whether it has a default. */
+  isOptional: boolean;
+  /** Whether it takes all arguments from here on. */
+  isRest: boolean;
+}
+
 /** The facts about one function or class. */
 export interface Syntax {
   form: "function" | "arrow" | "method" | "get" | "set" | "class";
@@ -53,6 +67,8 @@ export interface Syntax {
   /** The name and length that the text gives to the function when nothing around it names it. */
   naturalName: string;
   naturalLength: number;
+  /** Those of a class are its constructor's; undefined if it has none of its own. */
+  parameters: Parameter[] | undefined;
   /** Names that are not declared inside, in order of appearance. */
   free: string[];
   /** Those of `free` that are assigned inside. */
@@ -160,6 +176,7 @@ function analyse(text: string, hasPrototype: boolean): Syntax {
     name,
     naturalName: (form === "get" || form === "set" ? `${form} ` : "") + (name ?? ""),
     naturalLength: form === "class" ? constructorLength(node) : arity(node.params),
+    parameters: parametersOf(node),
     free: [...walker.free],
     writes: walker.writes,
     mentionsOwnName: walker.ownNameUsed,
@@ -176,6 +193,23 @@ function analyse(text: string, hasPrototype: boolean): Syntax {
     anchor: shape ? Math.max(0, (shape.constructorParameters?.range[0] ?? 1) - 1) : Math.max(paren, 0),
     shape,
   };
+}
+
+function parametersOf(node: Node): Parameter[] | undefined {
+  const maker = node.type === "ClassExpression"
+    ? node.body.body.find((e: Node) => e.kind === "constructor")?.value
+    : node;
+  return maker?.params.map((param: Node): Parameter => {
+    const isOptional = param.type === "AssignmentPattern";
+    const isRest = param.type === "RestElement";
+    const target = isOptional ? param.left : isRest ? param.argument : param;
+    const fields: Node[] | undefined = target.type === "ObjectPattern" ? target.properties : undefined;
+    const properties = fields?.filter((p) => p.type === "Property" && !p.computed).map((p) =>
+      keyName(p.key)!
+    );
+    const takesOthers = fields?.some((p) => p.type === "RestElement") === true;
+    return { name: target.name, properties, takesOthers, isOptional, isRest };
+  });
 }
 
 function arity(params: Node[]): number {

@@ -12,7 +12,7 @@
  */
 import { Packr } from "msgpackr/pack";
 import { Unpackr } from "msgpackr/unpack";
-import { builtin } from "../runtime/mod.ts";
+import { builtin, equalInConstantTime } from "../runtime/mod.ts";
 import { CorruptDataError, UntrustedCodeError } from "./errors.ts";
 
 /** Operations of the node table: how a node is made. Every node is `[op, a, b, props, proto, fixed, privates]`. */
@@ -49,6 +49,7 @@ export const Op = {
   module: 38, // a: [base, specifier, name]
   known: 39, // a: index in hashes, b: index of the code in that payload
   require: 40, // a: URL of the module that requires
+  traveller: 41, // a: [name, hint], b: [parts, script, travellers that come first]
 } as const;
 
 /** Slots `[n]` with these negative numbers are values rather than nodes. */
@@ -201,6 +202,11 @@ export interface Parts {
   buffers: Uint8Array[];
 }
 
+/** Whether a dump that was made here holds code: functions, classes, or instances of them. */
+export function holdsCode(dump: Uint8Array): boolean {
+  return (dump[5] & flagCode) !== 0;
+}
+
 /** Puts a dump together. */
 export function seal(parts: Parts, key: Key | undefined): Uint8Array {
   const { body, buffers } = parts;
@@ -321,7 +327,7 @@ interface Crypto {
   createHmac(name: string, key: Uint8Array): Hash;
 }
 interface Hash {
-  update(data: Uint8Array): Hash;
+  update(data: string | ArrayBufferView): Hash;
   digest(): Uint8Array;
   digest(encoding: "hex"): string;
 }
@@ -337,13 +343,7 @@ function signature(bytes: Uint8Array, hole: number, key: Key): Uint8Array {
     .update(bytes.subarray(0, hole)).update(bytes.subarray(hole + 32)).digest();
 }
 
-/** Hex SHA-256. */
-export function sha256(bytes: Uint8Array): string {
-  return builtin<Crypto>("node:crypto").createHash("sha256").update(bytes).digest("hex");
-}
-
-function equalInConstantTime(a: Uint8Array, b: Uint8Array): boolean {
-  let difference = a.length ^ b.length;
-  for (let i = 0; i < a.length; i++) difference |= a[i] ^ b[i];
-  return difference === 0;
+/** Hex SHA-256 of bytes, or of well-formed text in UTF-8. */
+export function sha256(data: string | ArrayBufferView): string {
+  return builtin<Crypto>("node:crypto").createHash("sha256").update(data).digest("hex");
 }
