@@ -9,7 +9,7 @@
  *
  * so `rate_w * (F - latency_w)` is w's fair share of what is left. A chunk brings w up to half its share (the
  * other half evens out what was misjudged), but keeps at least 1.5 round trips of work in hand, and is never
- * longer than `targetMs` nor shorter than what pays for sending it. Rates are shrunk towards the pool's
+ * longer than TARGET_MS, or half a round trip, nor shorter than what pays for sending it. Rates are shrunk towards the pool's
  * mean until a worker has shown a few items; a worker nobody has seen counts at half the mean.
  */
 
@@ -23,6 +23,21 @@ export interface Lane {
   latency: number;
   /** Items sent and not answered. */
   inFlight: number;
+  /** It takes no work now: its host is away. */
+  away: boolean;
+}
+
+/** What is known of a worker before its first item. */
+export function newLane(): Lane {
+  return { items: 0, time: 0, latency: 0, inFlight: 0, away: false };
+}
+
+/** Round trips longer than this, in milliseconds, are hidden by sending more ahead. */
+const FAR_MS = 1;
+
+/** Whether a worker is so far away that it would be idle between two chunks if nothing was sent ahead. */
+export function isFar(latency: number): boolean {
+  return latency > FAR_MS;
 }
 
 /** Records a finished chunk; older figures fade. */
@@ -65,17 +80,27 @@ export function chunkSize(lane: Lane, lanes: readonly Lane[], left: number | und
   const mean = meanRate(lanes);
   if (mean === undefined) return lane.inFlight === 0 ? 1 : 0;
   const rate = rateOf(lane, mean);
-  if (mean * LONG_ITEM_MS < 1) return lane.inFlight < MAX_ALONE ? 1 : 0;
-  const longest = rate * TARGET_MS;
+  const onTheWay = rate * lane.latency * 1.5;
+  const share = left === undefined ? Infinity : shareOf(lane, lanes, mean, left);
+  if (mean * LONG_ITEM_MS < 1) {
+    const most = isFar(lane.latency) ? Math.min(1 + Math.ceil(onTheWay), Math.max(1, share)) : MAX_ALONE;
+    return lane.inFlight + 1 <= most ? 1 : 0;
+  }
+  const longest = rate * Math.max(TARGET_MS, lane.latency / 2);
   if (left === undefined) return Math.max(1, Math.floor(longest));
-  let undone = left;
-  for (const other of lanes) undone += other.inFlight;
-  const share = rate * Math.max(0, finish(lanes, mean, undone) - lane.latency);
-  const cover = Math.min(share, rate * lane.latency * 1.5);
+  const cover = Math.min(share, onTheWay);
   const room = Math.max(share / 2, cover) - lane.inFlight;
   const size = Math.min(longest, Math.max(room, Math.min(share - lane.inFlight, rate * LEAST_MS)));
   if (size >= 1) return Math.min(left, Math.floor(size));
   return lane.inFlight === 0 ? 1 : 0;
+}
+
+/** Items of those not yet done that `lane` should do. */
+function shareOf(lane: Lane, lanes: readonly Lane[], mean: number, left: number): number {
+  let undone = left;
+  for (const other of lanes) undone += other.inFlight;
+  const present = lanes.filter((other) => !other.away);
+  return rateOf(lane, mean) * Math.max(0, finish(present, mean, undone) - lane.latency);
 }
 
 /** The time at which all workers could finish together. */

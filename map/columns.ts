@@ -11,10 +11,9 @@
  *
  * The caller's buffers are never taken away: what must cross is copied once, and the copy is moved.
  */
+import { type TypedArray, typedArrays } from "../runtime/mod.ts";
 import type { CodeBook } from "../serialize/codebook.ts";
 import type { NumberArray } from "./options.ts";
-
-type TypedArray = NumberArray | BigInt64Array | BigUint64Array;
 
 /** Description of a column; its buffers travel beside it, in order. */
 export type ColumnHead =
@@ -35,26 +34,11 @@ export interface PackedColumn {
 /** Up to so many numbers travel in the head. */
 const FEW = 16;
 
-const types: Record<string, { new (buffer: ArrayBufferLike, offset?: number, length?: number): TypedArray }> =
-  {
-    Int8Array,
-    Uint8Array,
-    Uint8ClampedArray,
-    Int16Array,
-    Uint16Array,
-    Int32Array,
-    Uint32Array,
-    Float32Array,
-    Float64Array,
-    BigInt64Array,
-    BigUint64Array,
-  };
-
 function typeName(items: ArrayLike<unknown>): string | undefined {
   const name = ArrayBuffer.isView(items)
     ? (items as unknown as { [Symbol.toStringTag]: string })[Symbol.toStringTag]
     : "";
-  return name in types && items.constructor === types[name] ? name : undefined;
+  return name in typedArrays && items.constructor === typedArrays[name] ? name : undefined;
 }
 
 /**
@@ -79,7 +63,7 @@ export function packColumn(
       const at = array.byteOffset + offset * array.BYTES_PER_ELEMENT;
       return { head: { form: "shared", type, offset: at, length: count }, buffers: [array.buffer] };
     }
-    const piece = new types[type](new ArrayBuffer(count * array.BYTES_PER_ELEMENT)) as NumberArray;
+    const piece = new typedArrays[type](new ArrayBuffer(count * array.BYTES_PER_ELEMENT)) as NumberArray;
     piece.set(array.subarray(offset, offset + count) as NumberArray);
     return { head: { form: "typed", type }, buffers: [piece.buffer] };
   }
@@ -145,12 +129,13 @@ export function buffersOf(head: ColumnHead): number {
   return head.form === "nothing" || head.form === "few" ? 0 : head.form === "any" ? 1 + head.buffers : 1;
 }
 
-/** The values of a column of `count` items. */
+/** The values of a column of `count` items. `trust`: may they hold code by value (default: as the book was made). */
 export function unpackColumn(
   head: ColumnHead,
   buffers: readonly (ArrayBuffer | SharedArrayBuffer)[],
   count: number,
   book: CodeBook,
+  trust?: boolean,
 ): ArrayLike<unknown> {
   switch (head.form) {
     case "few":
@@ -158,15 +143,15 @@ export function unpackColumn(
     case "numbers":
       return new Float64Array(buffers[0]);
     case "typed":
-      return new types[head.type](buffers[0]);
+      return new typedArrays[head.type](buffers[0]);
     case "shared":
-      return new types[head.type](buffers[0], head.offset, head.length);
+      return new typedArrays[head.type](buffers[0], head.offset, head.length);
     case "nothing":
       return new Array(count).fill(undefined);
     case "any": {
       const [bytes, ...rest] = buffers;
       const given = rest.map((buffer, i) => head.shared.includes(i) ? sharedCopy(buffer) : buffer);
-      return book.decode({ bytes: new Uint8Array(bytes), buffers: given }) as unknown[];
+      return book.decode({ bytes: new Uint8Array(bytes), buffers: given }, trust) as unknown[];
     }
   }
 }

@@ -4,6 +4,7 @@
  */
 import type { CodeBook } from "../serialize/codebook.ts";
 import { learnCallers } from "../serialize/inspector.ts";
+import type { ServerStatus } from "./host_place.ts";
 import { abortError } from "./errors.ts";
 import { MapHandle } from "./handle.ts";
 import { Job } from "./job.ts";
@@ -16,7 +17,7 @@ import {
 } from "./options.ts";
 import { progressLine } from "./progress.ts";
 import type { ItemFunction } from "./runner.ts";
-import { Scheduler } from "./scheduler.ts";
+import { type Observer, Scheduler } from "./scheduler.ts";
 import { serialStarter } from "./serial_worker.ts";
 import { arraySink, deferred, type Sink, streamSink } from "./sinks.ts";
 import { type Input, openSource } from "./source.ts";
@@ -55,6 +56,22 @@ export interface PoolKind {
   /** How functions and values travel; undefined if they stay in this thread. */
   book: CodeBook | undefined;
   start: StartWorker;
+  /** Other places than this machine: they are opened by the first map and closed with the workers. */
+  elsewhere?: Elsewhere;
+  /** Maps over inputs of a known length are cut into so many equal parts. Default: the parts are adapted to the workers. */
+  parts?: number;
+}
+
+/** Places that are not this machine. */
+export interface Elsewhere {
+  /** A map begins: see to it that the places open. Throws if there is no place to run it, nor will be. */
+  begin(scheduler: Scheduler): void;
+  /** All maps are over. */
+  rest(): void;
+  /** Closes the places. Resolves when nothing is left of them here. */
+  stop(): Promise<void>;
+  /** How they are doing. */
+  status(): ServerStatus[];
 }
 
 type Method = (...args: never[]) => unknown;
@@ -70,9 +87,13 @@ export interface Engine {
   options: PoolOptions;
   scheduler: Scheduler;
   serial: Scheduler | undefined;
-  state: "open" | "closed" | "terminated";
+  state: "open" | "closed" | "terminated" | "restarting";
   codes: Set<string>;
   idle: (() => void)[];
+  /** Who is told what happens. */
+  observers: Set<Observer>;
+  /** Called once, when the pool was closed and its workers have ended. */
+  ended: (() => Promise<void>)[];
 }
 
 /** A view of a pool: its inside, and the options for its maps. */
@@ -91,6 +112,8 @@ export function newEngine(kind: PoolKind, options: PoolOptions): Engine {
     state: "open",
     codes: new Set(),
     idle: [],
+    observers: new Set(),
+    ended: [],
   };
   engine.scheduler = newScheduler(engine);
   return engine;
@@ -204,13 +227,19 @@ export function begin(
     throw new TypeError(`the first argument of a map must be a function, not ${describeType(fn)}`);
   }
   if (engine.state !== "open") {
-    throw new Error(`the pool is ${engine.state}: call restart() to use it again, or make a new one`);
+    const what = engine.state === "restarting"
+      ? "wait for restart()"
+      : "call restart() to use it again, or make a new one";
+    throw new Error(`the pool is ${engine.state}: ${what}`);
   }
   if (options.signal?.aborted) throw abortReason(options.signal);
   const { book } = engine.kind;
   const travels = book !== undefined && !options.inline;
   const scheduler = options.inline ? engine.serial ??= serialScheduler(engine) : engine.scheduler;
-  if (travels && source.total !== 0) scheduler.prepare();
+  if (travels && source.total !== 0) {
+    engine.kind.elsewhere?.begin(engine.scheduler);
+    scheduler.prepare();
+  }
   const code = travels ? book.encodeCode(fn) : undefined;
   const reduceCode = travels && reduce ? book.encodeCode(reduce) : undefined;
   for (const payload of [code, reduceCode]) if (payload) engine.codes.add(payload.hash);
@@ -229,8 +258,8 @@ export function begin(
     reduceCode,
     source,
     sink,
-    options: { ...options, onProgress },
-    workers: options.inline ? 1 : engine.kind.workers,
+    options: { ...options, onProgress, ...equalParts(engine.kind, source.total, options) },
+    workers: scheduler.slots,
     over() {
       line?.done();
       scheduler.remove(job);
@@ -238,6 +267,16 @@ export function begin(
   });
   scheduler.add(job);
   return job;
+}
+
+/** Chunks of equal size, and all of them at once, for a pool that cuts its inputs into parts. */
+function equalParts(
+  { parts }: PoolKind,
+  total: number | undefined,
+  { chunkSize, lookahead }: ResolvedOptions,
+): Partial<ResolvedOptions> {
+  if (parts === undefined || !total) return {};
+  return { chunkSize: chunkSize ?? Math.ceil(total / parts), lookahead: lookahead ?? total };
 }
 
 const NO_PROGRESS: Progress = {
@@ -266,8 +305,9 @@ function describeType(value: unknown): string {
 function newScheduler(engine: Engine): Scheduler {
   const { kind, options } = engine;
   return new Scheduler({
-    start: kind.start,
+    place: { host: "local", start: kind.start },
     workers: kind.workers,
+    observers: engine.observers,
     maxTasksPerWorker: options.maxTasksPerWorker,
     output: (worker, stream, text) => print(options.output ?? "plain", { worker, stream, text }),
     idle: () => becameIdle(engine),
@@ -276,8 +316,9 @@ function newScheduler(engine: Engine): Scheduler {
 
 function serialScheduler(engine: Engine): Scheduler {
   return new Scheduler({
-    start: serialStarter(engine.options.initializer),
+    place: { host: "local", start: serialStarter(engine.options.initializer) },
     workers: 1,
+    observers: new Set(),
     maxTasksPerWorker: undefined,
     output() {},
     idle: () => becameIdle(engine),
@@ -299,8 +340,9 @@ export function isIdle({ scheduler, serial }: Engine): boolean {
 
 function becameIdle(engine: Engine): void {
   if (!isIdle(engine)) return;
+  engine.kind.elsewhere?.rest();
   if (engine.codes.size > MAX_CODES) forgetCode(engine);
-  if (engine.state !== "open") stopWorkers(engine);
+  if (engine.state === "closed" || engine.state === "terminated") stopWorkers(engine);
   for (const resolve of engine.idle.splice(0)) resolve();
 }
 
@@ -311,8 +353,12 @@ export function whenIdle(engine: Engine): Promise<void> {
   return promise;
 }
 
-export async function stopWorkers({ scheduler, serial }: Engine): Promise<void> {
-  await Promise.all([scheduler.stop(), serial?.stop()]);
+export async function stopWorkers(engine: Engine): Promise<void> {
+  const { scheduler, serial, kind } = engine;
+  await Promise.all([scheduler.stop(), serial?.stop(), kind.elsewhere?.stop()]);
+  if (engine.state === "closed" || engine.state === "terminated") {
+    await Promise.all(engine.ended.splice(0).map((end) => end()));
+  }
 }
 
 export function abortAll({ scheduler, serial }: Engine, why: string): void {

@@ -6,7 +6,7 @@
  * speculated on), and exactly one outcome per item reaches the caller.
  */
 import type { CodePayload } from "../serialize/codebook.ts";
-import { chunkSize, type Lane, meanRate, record, TARGET_MS } from "./balance.ts";
+import { chunkSize, type Lane, meanRate, newLane, record, TARGET_MS } from "./balance.ts";
 import { TaskError, TimeoutError, WorkerLostError } from "./errors.ts";
 import type { NumberArray, Progress, ResolvedOptions } from "./options.ts";
 import { abortReason } from "./options.ts";
@@ -18,6 +18,10 @@ import type { Chunk, Loss, Reply, WorkerJob } from "./worker.ts";
 
 /** Chunks are kept below this many bytes, if they have more than one item. */
 const MAX_CHUNK_BYTES = 4 << 20;
+/** Items shorter than this, in milliseconds, may wait a little behind others. */
+const SHORT_ITEM_MS = 4;
+/** Work that is done in less time, in milliseconds, is little beside what a message costs. */
+const SOON_MS = 0.3;
 /** `onProgress` is not called more often than this, in milliseconds. */
 const PROGRESS_MS = 50;
 
@@ -52,14 +56,16 @@ export class Job implements WorkerJob {
   readonly timeout: number | undefined;
   readonly out: NumberArray | undefined;
   readonly options: ResolvedOptions;
-  readonly lanes: Lane[];
+  readonly lanes: Lane[] = [];
   /** Reductions: the chunks whose values a worker (by its slot) holds, and the runs of items they form. */
-  readonly held: Chunk[][];
-  readonly segments: [number, number][][];
+  readonly held: Chunk[][] = [];
+  readonly segments: [number, number][][] = [];
   /** No more items will come out of the source. */
   exhausted = false;
   /** It ended, well or badly. */
   isOver = false;
+  /** What ended it, if it ended badly. */
+  failure: unknown;
 
   #site: { stack?: string };
   #source: Source;
@@ -73,6 +79,7 @@ export class Job implements WorkerJob {
   #bytesPerItem = 0;
   #told = 0;
   #doneItems: Set<number> | undefined; // only when speculating: who was first
+  #copied = new WeakMap<Chunk, number>(); // the items from this one on run elsewhere too
   #stopListening: () => void;
 
   constructor(parts: JobParts) {
@@ -85,12 +92,7 @@ export class Job implements WorkerJob {
     this.stopAtError = !options.collect && options.retries.thrown === 0;
     this.timeout = options.timeout;
     this.out = options.out;
-    this.lanes = Array.from(
-      { length: parts.workers },
-      () => ({ items: 0, time: 0, latency: 0, inFlight: 0 }),
-    );
-    this.held = this.lanes.map(() => []);
-    this.segments = this.lanes.map(() => []);
+    this.widen(parts.workers);
     this.#site = parts.site;
     this.#source = parts.source;
     this.#sink = parts.sink;
@@ -100,6 +102,15 @@ export class Job implements WorkerJob {
     const abort = () => this.fail(abortReason(signal!));
     signal?.addEventListener("abort", abort);
     this.#stopListening = () => signal?.removeEventListener("abort", abort);
+  }
+
+  /** There are so many workers now. */
+  widen(workers: number): void {
+    while (this.lanes.length < workers) {
+      this.lanes.push(newLane());
+      this.held.push([]);
+      this.segments.push([]);
+    }
   }
 
   /** Items for the worker in `slot`: a chunk, nothing now, `"wait"` for the source, or nothing ever (`"done"`). */
@@ -147,7 +158,13 @@ export class Job implements WorkerJob {
   /** Whether an item is short enough for chunks to be sent ahead to a worker that cannot give them back. */
   get itemsAreShort(): boolean {
     const mean = meanRate(this.lanes);
-    return mean !== undefined && mean > 1;
+    return mean !== undefined && mean * SHORT_ITEM_MS > 1;
+  }
+
+  /** Whether what the worker in `slot` has takes less time than a message. */
+  isSoonDone(slot: number): boolean {
+    const mean = meanRate(this.lanes);
+    return mean !== undefined && this.lanes[slot].inFlight < mean * SOON_MS;
   }
 
   /** A chunk was sent. */
@@ -340,15 +357,25 @@ export class Job implements WorkerJob {
     this.#finishIfDone();
   }
 
-  /** The half of a slow chunk that is worth running elsewhere too, if it was not yet. */
-  tailOf(chunk: Chunk): Chunk | undefined {
-    if (!this.#doneItems || chunk.job !== this) return undefined;
-    return { ...part(chunk, Math.floor(chunk.count / 2), chunk.count) };
+  /**
+   * What of a chunk is worth running elsewhere too, if all of it is not already: the last half of one that
+   * runs, then the rest; all of one that waits.
+   */
+  copyOf(chunk: Chunk, runs: boolean): Chunk | undefined {
+    if (!this.#doneItems || this.isOver) return undefined;
+    const upTo = this.#copied.get(chunk) ?? chunk.count;
+    if (upTo === 0) return undefined;
+    const from = runs && upTo === chunk.count ? Math.floor(chunk.count / 2) : 0;
+    this.#copied.set(chunk, from);
+    const copy = part(chunk, from, upTo);
+    this.#copied.set(copy, 0); // a copy is not copied
+    return copy;
   }
 
   /** Ends the job: the caller gets `error`, nothing more is started. */
   fail(error: unknown): void {
     if (this.isOver) return;
+    this.failure = error;
     this.#end();
     this.#sink.fail(error);
     this.#over();
@@ -390,6 +417,11 @@ export class Job implements WorkerJob {
   get isSettled(): boolean {
     const noneLeft = this.exhausted || this.#source.left === 0;
     return noneLeft && this.#settled === this.#taken && this.#again.length === 0;
+  }
+
+  /** With no items there is nothing to wait for, not even a worker. */
+  finishIfEmpty(): void {
+    if (this.#source.total === 0) this.#finishIfDone();
   }
 
   #finishIfDone(): void {

@@ -8,6 +8,9 @@ import { Control, type FromWorker, type ToWorker } from "./protocol.ts";
 import { tidyRemote } from "./report.ts";
 import type { Chunk, Loss, Parcel, Reply, Worker, WorkerEvents, WorkerJob } from "./worker.ts";
 
+/** How long a message that is not urgent waits for company, in milliseconds. */
+const LATER_MS = 2;
+
 type Buffers = readonly (ArrayBuffer | SharedArrayBuffer)[];
 
 /** A line to a worker program. */
@@ -22,7 +25,8 @@ export interface Line {
 /** How a kind of worker differs from others. */
 export interface LineTraits {
   name: string;
-  latency: number;
+  readonly latency: number;
+  readonly depth?: number;
   killable: boolean;
   /** It is a thread of this process: shared memory works. */
   sharing: boolean;
@@ -56,13 +60,30 @@ export function openLink(
   let tick = { chunk: -1, at: 0 };
   let over = false;
 
+  // A message that is not urgent goes with the next one, or a moment later: each costs a wake-up of the other side.
+  let waiting: ToWorker[] = [];
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const flush = (): void => {
+    clearTimeout(timer);
+    const messages = waiting;
+    waiting = [];
+    for (const message of messages) line.send(message, []);
+  };
+  const send = (message: ToWorker, buffers: Buffers): void => {
+    if (waiting.length > 0) flush();
+    line.send(message, buffers);
+  };
+  const sendLater = (message: ToWorker): void => {
+    if (waiting.push(message) === 1) timer = setTimeout(flush, LATER_MS);
+  };
+
   const ship = (hash: string): void => {
     if (shipped.has(hash)) return;
     const payload = book.payload(hash);
     if (!payload) throw new Error(`code ${hash.slice(0, 12)} is not known here any more`);
     for (const need of payload.needs) ship(need);
     shipped.add(hash);
-    line.send({ do: "code", hash, imports: payload.imports, needs: payload.needs }, [
+    send({ do: "code", hash, imports: payload.imports, needs: payload.needs }, [
       payload.bytes.slice().buffer,
       ...payload.shared,
     ]);
@@ -85,7 +106,7 @@ export function openLink(
     let out: PackedColumn | undefined;
     if (writesDirectly(job)) out = packColumn(job.out!, 0, job.out!.length, book, true);
     jobs.add(job.id);
-    line.send({
+    send({
       do: "job",
       job: job.id,
       code: job.code!.hash,
@@ -99,7 +120,10 @@ export function openLink(
 
   const worker: Worker = {
     name: traits.name,
-    latency: traits.latency,
+    get latency() {
+      return traits.latency;
+    },
+    depth: traits.depth,
     revocable: control !== undefined,
     killable: traits.killable,
     run(chunk) {
@@ -114,7 +138,7 @@ export function openLink(
         Atomics.store(control, Control.CLAIMS + claim % Control.CLAIM_SLOTS, claim * 4 + Control.WAITING);
       }
       chunks.set(chunk.id, { chunk, claim });
-      line.send({
+      send({
         do: "run",
         job: chunk.job.id,
         chunk: chunk.id,
@@ -138,7 +162,9 @@ export function openLink(
     drop(job) {
       if (!jobs.delete(job) || over) return;
       if (control) Atomics.store(control, Control.STOP_JOB, job);
-      line.send({ do: "drop", job }, []);
+      const runs = [...chunks.values()].some(({ chunk }) => chunk.job.id === job);
+      if (runs) send({ do: "drop", job }, []);
+      else sendLater({ do: "drop", job });
     },
     position() {
       const first = chunks.values().next();
@@ -147,28 +173,30 @@ export function openLink(
       const item = Atomics.load(control, Control.ITEM);
       return item === 0 ? undefined : { chunk: first.value.chunk.id, at: item - 1 };
     },
-    export: (job, start) => ask((request) => line.send({ do: "export", job, request, start }, [])),
+    export: (job, start) => ask((request) => send({ do: "export", job, request, start }, [])),
     merge: async (job, start, end, parcel) => {
       const value = parcel as PackedColumn;
       await ask((request) => {
         const { buffers } = pack([value]);
-        line.send({ do: "merge", job, request, start, end, value: value.head }, buffers);
+        send({ do: "merge", job, request, start, end, value: value.head }, buffers);
       });
     },
     open(parcel) {
       const { head, buffers } = parcel as PackedColumn;
-      return unpackColumn(head, buffers, 1, book)[0];
+      return unpack(head, buffers, 1)[0];
     },
     forget() {
       shipped.clear();
-      line.send({ do: "forget" }, []);
+      send({ do: "forget" }, []);
     },
     end() {
       over = true;
+      flush();
       return line.end();
     },
     kill() {
       over = true;
+      clearTimeout(timer);
       rejectAnswers("was stopped");
       return line.kill();
     },
@@ -198,7 +226,7 @@ export function openLink(
         const { chunk } = given;
         try {
           const errorBuffers = buffers.slice(buffersOf(message.values));
-          const errors = unpackColumn(message.errors, errorBuffers, message.failures.length, book);
+          const errors = unpack(message.errors, errorBuffers, message.failures.length);
           events.done(chunk, {
             values: valuesOf(chunk, message.values, buffers, message.ran),
             failures: message.failures.map((at, i) => ({ at, error: tidyRemote(errors[i]) })),
@@ -218,7 +246,7 @@ export function openLink(
       case "refused": {
         const given = chunks.get(message.chunk);
         chunks.delete(message.chunk);
-        if (given) events.refused(given.chunk, tidyRemote(unpackColumn(message.error, buffers, 1, book)[0]));
+        if (given) events.refused(given.chunk, tidyRemote(unpack(message.error, buffers, 1)[0]));
         break;
       }
       case "tick":
@@ -227,7 +255,7 @@ export function openLink(
       case "answer": {
         const waiting = answers.get(message.request);
         answers.delete(message.request);
-        if (message.error) waiting?.reject(tidyRemote(unpackColumn(message.error, buffers, 1, book)[0]));
+        if (message.error) waiting?.reject(tidyRemote(unpack(message.error, buffers, 1)[0]));
         else waiting?.resolve({ head: message.value, buffers: [...buffers] } satisfies PackedColumn);
         break;
       }
@@ -249,7 +277,12 @@ export function openLink(
   function valuesOf({ job, start }: Chunk, head: ColumnHead, buffers: Buffers, ran: number): Reply["values"] {
     if (job.reduce) return undefined;
     if (writesDirectly(job)) return job.out!.subarray(start, start + ran);
-    return unpackColumn(head, buffers, ran, book);
+    return unpack(head, buffers, ran);
+  }
+
+  /** Values that came from the worker: code by value among them only if that was agreed. */
+  function unpack(head: ColumnHead, buffers: Buffers, count: number): ArrayLike<unknown> {
+    return unpackColumn(head, buffers, count, book, beginning.takesCode);
   }
 
   function writesDirectly(job: WorkerJob): boolean {
@@ -259,11 +292,12 @@ export function openLink(
   function lost(loss: Loss): void {
     if (over) return;
     over = true;
+    clearTimeout(timer);
     rejectAnswers(loss.reason);
     events.lost(loss);
   }
 
-  line.send({
+  send({
     do: "begin",
     name: traits.name,
     share: beginning.share,

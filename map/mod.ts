@@ -15,6 +15,7 @@
  *
  * @module
  */
+export type { Dashboard, DashboardOptions } from "./dashboard.ts";
 export { TaskError, TimeoutError, WorkerLostError } from "./errors.ts";
 export { MapHandle } from "./handle.ts";
 export type { MapOptions, NumberArray, Progress } from "./options.ts";
@@ -27,6 +28,14 @@ export {
   ThreadPool,
   type ThreadPoolOptions,
 } from "./pools.ts";
+export { ParallelPool, type ParallelPoolOptions } from "./parallel_pool.ts";
+export type { Announced, AnnounceOptions, AnnounceStats } from "./announce.ts";
+export { type PoolServer, serve, type ServeOptions } from "./serve.ts";
+export { type HostServer, serveOn, type ServeOnOptions } from "./serve_on.ts";
+export type { ServerStats } from "./server.ts";
+export type { ServerSpec } from "./server_specs.ts";
+export type { ServerStatus } from "./host_place.ts";
+export type { ServerFacts } from "./session.ts";
 export type { PoolStats, WorkerStats } from "./scheduler.ts";
 export type { Input } from "./source.ts";
 export type { PermissionKind, Permissions } from "../runtime/mod.ts";

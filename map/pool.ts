@@ -2,6 +2,7 @@
  * What all pools have in common, which is everything a caller sees: the maps, their options, the life of the
  * pool. A pool is this class with a way to start its workers.
  */
+import type { Dashboard, DashboardOptions } from "./dashboard.ts";
 import {
   abortAll,
   begin,
@@ -55,9 +56,9 @@ export abstract class Pool {
     this.options = {};
   }
 
-  /** Number of workers. They start when there is something to do. */
+  /** Number of workers. They start when there is something to do; those of hosts count while they are connected. */
   get workers(): number {
-    return this.engine.kind.workers;
+    return this.engine.scheduler.size;
   }
 
   /**
@@ -224,7 +225,7 @@ export abstract class Pool {
         throw new TypeError("the second argument of mapReduce must be a function (a, b) => c");
       }
       const { sink, results } = arraySink(1, false, undefined);
-      const source = openSource(inputs, options.inline ? 1 : this.workers);
+      const source = openSource(inputs, options.inline ? 1 : Math.max(1, this.workers));
       begin(
         this.engine,
         site,
@@ -272,6 +273,39 @@ export abstract class Pool {
     return this.engine.scheduler.stats;
   }
 
+  /**
+   * Serves a page on loopback that shows what the workers do: by host, over time, chunk by chunk, with what
+   * fails. Open {@linkcode Dashboard.url} in a browser. It does not keep the program alive, and is closed with
+   * the pool.
+   *
+   * @throws {RangeError} If `host` is not loopback or `port` is not a port.
+   * @throws {Error} If the port is taken.
+   * @example
+   * ```ts
+   * import { assertEquals } from "@std/assert";
+   * import { ThreadPool } from "@pathos/pathos";
+   *
+   * await using pool = new ThreadPool({ workers: 1 });
+   * const dashboard = await pool.dashboard();
+   * console.log(`open ${dashboard.url}`);
+   * assertEquals(await pool.map((x: number) => x + 1, [1]), [2]);
+   * ```
+   */
+  async dashboard(options: DashboardOptions = {}): Promise<Dashboard> {
+    const { engine } = this;
+    const { serveDashboard } = await import("./dashboard.ts"); // the page is not loaded by those who do not want it
+    const dashboard = await serveDashboard({
+      title: this.constructor.name,
+      observe(observer) {
+        engine.observers.add(observer);
+        return () => void engine.observers.delete(observer);
+      },
+      snapshot: () => engine.scheduler.snapshot,
+    }, options);
+    engine.ended.push(() => dashboard.close());
+    return dashboard;
+  }
+
   /** No new maps are taken; those under way go on, then the workers end. */
   close(): void {
     if (this.engine.state === "open") this.engine.state = "closed";
@@ -293,6 +327,7 @@ export abstract class Pool {
 
   /** Opens the pool again, with new workers; maps under way reject with an AbortError. */
   async restart(): Promise<void> {
+    this.engine.state = "restarting";
     abortAll(this.engine, "the pool was restarted");
     await stopWorkers(this.engine);
     this.engine.state = "open";
@@ -303,9 +338,11 @@ export abstract class Pool {
    * next map starts new workers.
    */
   async clear(): Promise<void> {
-    await whenIdle(this.engine);
-    await stopWorkers(this.engine);
-    renew(this.engine);
+    const { engine } = this;
+    while (!isIdle(engine)) await whenIdle(engine);
+    const stopped = { ...engine, state: "open" as const };
+    renew(engine); // a map that begins from now on has new workers
+    await stopWorkers(stopped);
   }
 
   /** Closes the pool and waits for what is under way, at the end of `await using`. */

@@ -131,7 +131,8 @@ function isPackage({ specifier }: ModuleRef): boolean {
   return !/^(\.|\/|file:)/.test(specifier);
 }
 
-function checkPool(options: object, names: string[]): void {
+/** Checks the options that all pools take, and that there is none the pool does not know. */
+export function checkPool(options: object, names: string[]): void {
   for (const name of Object.keys(options)) {
     if (!names.includes(name)) {
       throw new TypeError(`there is no pool option "${name}"; the options are ${names.join(", ")}`);

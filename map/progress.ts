@@ -64,7 +64,8 @@ export function formatProgress(
   return `[${bar}] ${figures}`;
 }
 
-function clock(milliseconds: number): string {
+/** A duration as `m:ss` or `h:mm:ss`. */
+export function clock(milliseconds: number): string {
   const seconds = Math.ceil(milliseconds / 1000);
   const two = (n: number): string => String(n).padStart(2, "0");
   const [h, m, s] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];

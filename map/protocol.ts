@@ -1,13 +1,16 @@
 /**
  * What a pool and its worker program say to each other. Each message is a head, which is plain data, and a
- * list of buffers beside it; a thread gets both by postMessage, a process as a frame whose first part is the
+ * list of buffers beside it; a thread gets both by postMessage, several at a time, a process as a frame whose first part is the
  * packed head. Messages keep their order, so code sent before a chunk is there when the chunk runs.
  */
+import type { LineDoor } from "../runtime/mod.ts";
 import type { ModuleRef } from "../serialize/modules.ts";
 import type { ColumnHead } from "./columns.ts";
 
 /** To the worker. */
 export type ToWorker =
+  /** Before all others, from a server: there may be a direct line to the pool (direct_lines.ts). */
+  | ({ do: "line" } & LineDoor)
   /** First message. `takesCode`: the parent accepts code by value in results. `control`: buffer 0 is shared memory laid out as {@linkcode Control} says. */
   | {
     do: "begin";
@@ -52,6 +55,8 @@ export type ToWorker =
 
 /** From the worker. */
 export type FromWorker =
+  /** There is no direct line: all goes through the server. */
+  | { say: "lineless" }
   /** A chunk is finished: results of `ran` items, but for those in `failures`, whose errors are a column. */
   | {
     say: "done";

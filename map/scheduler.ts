@@ -1,22 +1,25 @@
 /**
  * The scheduler: who runs what, for every kind of pool.
  *
- * A pool has a fixed number of slots. A slot holds a worker, or none until there is something to do. A worker
- * has chunks in flight, in the order they were sent; the first is the one it runs, the others wait in it.
+ * A pool has slots. A slot belongs to a place (this machine, or a host) and holds a worker, or none until there
+ * is something to do. Places open and close while maps are under way: a host connects, is lost, comes back. A
+ * worker has chunks in flight, in the order they were sent; the first is the one it runs, the others wait in it.
  *
  * Who gets what. Whenever something changes (a map begins, a chunk is answered, a worker is lost, a source or
  * a reader is ready) `pump` runs. It goes over the slots with no chunk first, then over those with one, so
  * that no worker gets a second chunk while another has none. Maps take turns. How large a chunk is, balance.ts
  * says. A second chunk is sent ahead to hide the way there and back, but only where that cannot make an item
  * wait behind a long one: to workers that can give it back (threads), and otherwise while items are shorter
- * than a millisecond.
+ * than a few milliseconds. Workers that are far away get more than one ahead, as much as balance.ts finds fair,
+ * because they would be idle for a round trip otherwise.
  *
  * When nothing is left to give out, a worker with nothing takes a chunk back that waits in another one, or in
  * one that is still starting (`revoke` either succeeds, and then the other never runs it, or fails, and then it has begun). With
- * `speculate` it also runs the second half of the slowest chunk again; the first outcome of an item counts.
+ * `speculate` it also runs again what others have had for the longest time; the first outcome of an item counts.
  *
  * When a worker is lost, its first chunk comes back marked, to be run in smaller pieces; the others come back
- * as they were. What it held of a reduction is run again. The slot is empty and filled again on demand.
+ * as they were. When the way to it broke, nothing is marked: no item is to blame. What it held of a reduction is
+ * run again. The slot is empty and filled again on demand, while its place is open.
  *
  * When a map is over early, its chunks that wait are revoked, the worker that runs one is asked to stop, and
  * one that has not stopped after GRACE_MS is killed.
@@ -24,19 +27,24 @@
  * Nothing waits without a limit or a sign of life: a worker either answers or is lost, its death is an event,
  * and an item over its `timeout` is found by looking at all workers every few milliseconds.
  */
-import type { Job } from "./job.ts";
 import { every } from "../runtime/mod.ts";
-import type { Chunk, Loss, Reply, StartWorker, Worker } from "./worker.ts";
+import { isFar } from "./balance.ts";
+import type { Job } from "./job.ts";
+import type { Progress } from "./options.ts";
+import type { Chunk, Loss, Place, Reply, Worker } from "./worker.ts";
 
 /** How long a worker may go on with a chunk nobody wants any more before it is killed, in milliseconds. */
 const GRACE_MS = 100;
-/** Chunks in flight per worker. */
-const MAX_DEPTH = 2;
+/** Chunks in flight per worker, and for one that is far away. */
+const NEAR_DEPTH = 2;
+const FAR_DEPTH = 4;
 
 /** What one worker of a pool has done. */
 export interface WorkerStats {
   /** Its name; a slot whose worker was replaced shows the latest. */
   worker: string;
+  /** Where it is: `"local"`, or the name of its host. */
+  host: string;
   /** Items it finished. */
   items: number;
   /** Chunks it finished. */
@@ -65,6 +73,11 @@ export interface PoolStats {
 
 interface Slot {
   index: number;
+  place: Place;
+  /** Its number among the slots of its place. */
+  number: number;
+  /** Its place takes work. */
+  open: boolean;
   worker: Worker | undefined;
   chunks: Chunk[];
   /** Items since its worker started. */
@@ -78,10 +91,66 @@ interface Slot {
   stats: WorkerStats;
 }
 
+/** Something that happened in a pool, for those who watch it. Times are those of `performance.now()`. */
+export interface PoolEvent {
+  type: "started" | "given" | "done" | "refused" | "lost" | "ended" | "opened" | "closed";
+  at: number;
+  host: string;
+  worker: string;
+  slot: number;
+  /** The chunk, for `given`, `done`, `refused`. */
+  job?: number;
+  chunk?: number;
+  /** Its first item, and how many there are. */
+  start?: number;
+  count?: number;
+  /** Items that ran, milliseconds they took, how many failed and the first failure (`done`). */
+  ran?: number;
+  busy?: number;
+  failures?: { at: number; error: unknown }[];
+  /** How a worker was lost. */
+  reason?: string;
+}
+
+/** A map ended. */
+export interface OverEvent {
+  type: "over";
+  at: number;
+  job: number;
+  /** Name of its function. */
+  name: string;
+  progress: Progress;
+  /** What ended it, if it ended badly: `"RangeError: two"`. */
+  reason?: string;
+}
+
+/** Who is told what happens in a pool. It neither throws nor calls the pool. */
+export type Observer = (event: PoolEvent | OverEvent) => void;
+
+/** What a pool is at. */
+export interface PoolSnapshot {
+  jobs: { id: number; name: string; progress: Progress }[];
+  workers: {
+    slot: number;
+    host: string;
+    worker: string;
+    /** `empty`: not started; `away`: its host is not there. */
+    state: "empty" | "idle" | "busy" | "away";
+    /** When it began what it is at. */
+    since: number;
+    items: number;
+    chunks: number;
+    busy: number;
+  }[];
+}
+
 /** What the scheduler is to know of its pool. */
 export interface SchedulerOptions {
-  start: StartWorker;
+  /** Where its first slots are. */
+  place: Place;
   workers: number;
+  /** Who is told what happens. */
+  observers: ReadonlySet<Observer>;
   maxTasksPerWorker: number | undefined;
   output: (worker: string, stream: "stdout" | "stderr", line: string) => void;
   /** The last map is over. */
@@ -91,7 +160,7 @@ export interface SchedulerOptions {
 /** Gives the chunks of jobs to workers. */
 export class Scheduler {
   readonly #options: SchedulerOptions;
-  #slots: Slot[];
+  #slots: Slot[] = [];
   #jobs: Job[] = []; // those not over, the next to be served first
   #waiting = new Set<Job>(); // those whose source has nothing yet
   #combining = new Set<Job>();
@@ -101,10 +170,47 @@ export class Scheduler {
   #lost = 0;
   #abandoned = 0;
   #endings = new Set<Promise<void>>(); // workers that are about to be gone
+  readonly #observers: ReadonlySet<Observer>;
 
   constructor(options: SchedulerOptions) {
     this.#options = options;
-    this.#slots = Array.from({ length: options.workers }, (_, index) => newSlot(index));
+    this.#observers = options.observers;
+    this.open(options.place, options.workers);
+  }
+
+  /** `place` has so many slots from now on, and takes work. */
+  open(place: Place, workers: number): void {
+    const own = this.#slots.filter((slot) => slot.place === place);
+    for (let number = own.length; number < workers; number++) {
+      const slot = newSlot(this.#slots.length, place, number);
+      this.#slots.push(slot);
+      own.push(slot);
+    }
+    for (const slot of own) this.#setOpen(slot, slot.number < workers);
+    for (const job of this.#jobs) job.widen(this.#slots.length);
+    if (this.#jobs.length > 0) this.pump();
+  }
+
+  /** `place` takes no work any more. Its workers end, or are told lost by themselves. */
+  close(place: Place): void {
+    for (const slot of this.#slots) if (slot.place === place) this.#setOpen(slot, false);
+  }
+
+  #setOpen(slot: Slot, open: boolean): void {
+    if (slot.open === open) return;
+    slot.open = open;
+    for (const job of this.#jobs) if (job.lanes[slot.index]) job.lanes[slot.index].away = !open;
+    this.#tell(slot, open ? "opened" : "closed");
+  }
+
+  /** How many workers there are or can be started at once. */
+  get size(): number {
+    return this.#slots.filter((slot) => slot.open).length;
+  }
+
+  /** How many slots there are, open or not. */
+  get slots(): number {
+    return this.#slots.length;
   }
 
   /**
@@ -112,7 +218,8 @@ export class Scheduler {
    * function. If that is not possible, the job fails when it needs the worker.
    */
   prepare(): void {
-    const [slot] = this.#slots;
+    const slot = this.#slots.find((slot) => slot.open);
+    if (!slot) return;
     try {
       slot.worker ??= this.#start(slot);
     } catch {
@@ -125,7 +232,10 @@ export class Scheduler {
   add(job: Job): void {
     if (this.#jobs.length === 0) this.#keepAlive(true);
     this.#jobs.push(job);
+    job.widen(this.#slots.length);
+    for (const slot of this.#slots) job.lanes[slot.index].away = !slot.open;
     if (job.timeout !== undefined) this.#watch();
+    job.finishIfEmpty();
     this.pump();
   }
 
@@ -133,6 +243,7 @@ export class Scheduler {
   remove(job: Job): void {
     this.#jobs = this.#jobs.filter((other) => other !== job);
     this.#waiting.delete(job);
+    this.#tellOver(job);
     for (const slot of this.#slots) this.#drop(slot, job);
     if (this.#jobs.length === 0) {
       this.#stopWatch?.();
@@ -161,17 +272,76 @@ export class Scheduler {
     try {
       while (this.#again) {
         this.#again = false;
-        for (let depth = 0; depth < MAX_DEPTH; depth++) {
+        const shallowest = Math.min(
+          ...this.#slots.map(({ open, chunks }) => open ? chunks.length : Infinity),
+        );
+        for (let depth = shallowest, deepest = depth + 1; depth < deepest; depth++) {
           for (const slot of this.#slots) {
-            if (slot.chunks.length === depth) this.#giveTo(slot, depth);
+            if (!slot.open) continue;
+            const most = depthOf(slot);
+            deepest = Math.max(deepest, most);
+            if (slot.chunks.length === depth && depth < most) this.#giveTo(slot, depth);
           }
         }
-        for (const slot of this.#slots) if (slot.chunks.length === 0) this.#steal(slot);
+        for (const slot of this.#slots) if (slot.open && slot.chunks.length === 0) this.#steal(slot);
         for (const job of this.#jobs) if (job.reduce && job.isSettled) this.#combine(job);
       }
     } finally {
       this.#pumping = false;
     }
+  }
+
+  #tell(slot: Slot, type: PoolEvent["type"], details?: Partial<PoolEvent>): void {
+    if (this.#observers.size === 0) return;
+    const { index, place, stats } = slot;
+    const event = {
+      type,
+      at: performance.now(),
+      host: place.host,
+      worker: stats.worker,
+      slot: index,
+      ...details,
+    };
+    for (const observer of this.#observers) observer(event);
+  }
+
+  #tellOver({ id, fn, progress, failure }: Job): void {
+    if (this.#observers.size === 0) return;
+    const reason = failure === undefined
+      ? undefined
+      : failure instanceof Error
+      ? `${failure.name}: ${failure.message}`
+      : String(failure);
+    const event: OverEvent = {
+      type: "over",
+      at: performance.now(),
+      job: id,
+      name: fn.name,
+      progress,
+      reason,
+    };
+    for (const observer of this.#observers) observer(event);
+  }
+
+  /** What the pool is at. */
+  get snapshot(): PoolSnapshot {
+    return {
+      jobs: this.#jobs.map((job) => ({
+        id: job.id,
+        name: job.fn.name || "anonymous",
+        progress: job.progress,
+      })),
+      workers: this.#slots.map(({ index, place, open, worker, chunks, since, stats }) => ({
+        slot: index,
+        host: place.host,
+        worker: stats.worker,
+        state: !open ? "away" : !worker ? "empty" : chunks.length > 0 ? "busy" : "idle",
+        since,
+        items: stats.items,
+        chunks: stats.chunks,
+        busy: stats.busy,
+      })),
+    };
   }
 
   /** Ends all workers; those with something to do at once. Resolves when they are gone. */
@@ -203,7 +373,9 @@ export class Scheduler {
     if (maxTasksPerWorker !== undefined && depth > 0) return; // the next chunk may belong to the next worker
     for (const job of this.#jobs) {
       if (
-        job.isOver || this.#waiting.has(job) || (depth > 0 && !slot.worker?.revocable && !job.itemsAreShort)
+        job.isOver || this.#waiting.has(job) ||
+        (depth > 0 && !slot.worker?.revocable && !isFar(slot.worker?.latency ?? 0) && !job.itemsAreShort) ||
+        (depth >= NEAR_DEPTH && slot.worker?.depth !== undefined && !job.isSoonDone(slot.index))
       ) continue;
       const chunk = job.take(slot.index);
       if (chunk === "wait") {
@@ -241,6 +413,7 @@ export class Scheduler {
       slot.stats.sent += bytes;
       job.lanes[slot.index].latency = worker.latency;
       job.sent(slot.index, chunk, bytes);
+      if (this.#observers.size > 0) this.#tell(slot, "given", about(chunk));
     } catch (error) {
       job.refused(worker.name, chunk, error); // an input cannot travel
       this.#again = true;
@@ -249,7 +422,7 @@ export class Scheduler {
 
   #start(slot: Slot): Worker {
     const current = (): boolean => slot.worker === worker;
-    const worker: Worker = this.#options.start(slot.index, {
+    const worker: Worker = slot.place.start(slot.number, {
       done: (chunk, reply) => current() && this.#done(slot, chunk, reply),
       refused: (chunk, error) => current() && this.#refused(slot, chunk, error),
       lost: (loss) => current() && this.#workerLost(slot, loss),
@@ -258,6 +431,7 @@ export class Scheduler {
     slot.tasks = 0;
     slot.stats.worker = worker.name;
     worker.keepAlive(true);
+    this.#tell(slot, "started");
     return worker;
   }
 
@@ -267,30 +441,27 @@ export class Scheduler {
     for (const other of this.#slots) {
       const waits = other.chunks.length >= 2 ||
         (other.chunks.length === 1 && other.tasks === 0 && slot.tasks > 0);
-      if (waits && (!victim || other.since < victim.since)) victim = other;
+      if (waits && other.worker?.revocable && (!victim || other.since < victim.since)) victim = other;
     }
-    if (victim) {
-      const chunk = victim.chunks[victim.chunks.length - 1];
-      if (!victim.worker!.revoke(chunk)) return;
-      victim.chunks.pop();
-      (chunk.job as Job).left(victim.index, chunk);
+    const chunk = victim?.chunks.at(-1);
+    if (chunk && victim!.worker!.revoke(chunk)) {
+      victim!.chunks.pop();
+      (chunk.job as Job).left(victim!.index, chunk);
       return this.#send(slot, chunk);
     }
     this.#speculate(slot);
   }
 
+  /** A worker without work runs again what another has had for the longest time. */
   #speculate(slot: Slot): void {
-    let slowest: Slot | undefined;
-    for (const other of this.#slots) {
-      const [chunk] = other.chunks;
-      if (!chunk || speculated.has(chunk) || chunk.job.reduce) continue;
-      if ((chunk.job as Job).options.speculate && (!slowest || other.since < slowest.since)) slowest = other;
+    const slowestFirst = this.#slots.filter((other) => other !== slot && other.chunks.length > 0)
+      .sort((a, b) => a.since - b.since);
+    for (const other of slowestFirst) {
+      for (const [at, chunk] of other.chunks.entries()) {
+        const copy = chunk.job.reduce ? undefined : (chunk.job as Job).copyOf(chunk, at === 0);
+        if (copy) return this.#send(slot, copy);
+      }
     }
-    const tail = slowest && (slowest.chunks[0].job as Job).tailOf(slowest.chunks[0]);
-    if (!tail) return;
-    speculated.add(slowest!.chunks[0]);
-    speculated.add(tail);
-    this.#send(slot, tail);
   }
 
   // ---- what comes back ----
@@ -302,6 +473,10 @@ export class Scheduler {
     slot.stats.chunks++;
     slot.stats.busy += reply.busy;
     slot.stats.received += reply.bytes;
+    if (this.#observers.size > 0) {
+      const { ran, busy, failures } = reply;
+      this.#tell(slot, "done", { ...about(chunk), ran, busy, failures });
+    }
     job.answered(slot.index, slot.worker!.name, chunk, reply);
     const { maxTasksPerWorker } = this.#options;
     if (maxTasksPerWorker !== undefined && slot.tasks >= maxTasksPerWorker && !this.#holds(slot)) {
@@ -311,12 +486,14 @@ export class Scheduler {
   }
 
   #refused(slot: Slot, chunk: Chunk, error: unknown): void {
+    this.#tell(slot, "refused", about(chunk));
     this.#takeOut(slot, chunk).refused(slot.worker!.name, chunk, error);
     this.pump();
   }
 
   #takeOut(slot: Slot, chunk: Chunk): Job {
-    slot.chunks = slot.chunks.filter((other) => other !== chunk);
+    const at = slot.chunks.indexOf(chunk);
+    if (at >= 0) slot.chunks.splice(at, 1);
     slot.since = performance.now();
     spare(slot);
     const job = chunk.job as Job;
@@ -332,9 +509,11 @@ export class Scheduler {
   #workerLost(slot: Slot, loss: Loss): void {
     this.#lost++;
     const { name } = slot.worker!;
+    this.#tell(slot, "lost", { reason: loss.reason });
     const [running, ...waiting] = this.#empty(slot);
     for (const chunk of waiting) (chunk.job as Job).giveBack(chunk);
-    if (running) (running.job as Job).lost(name, running, loss);
+    if (running && loss.blameless) (running.job as Job).giveBack(running);
+    else if (running) (running.job as Job).lost(name, running, loss);
     this.pump();
   }
 
@@ -353,6 +532,7 @@ export class Scheduler {
   #release(slot: Slot, how: "end" | "kill"): Chunk[] {
     const { worker } = slot;
     if (!worker) return [];
+    if (how === "end" || !slot.seen) this.#tell(slot, "ended");
     const ending = (how === "kill" ? worker.kill() : worker.end()).finally(() =>
       this.#endings.delete(ending)
     );
@@ -368,7 +548,7 @@ export class Scheduler {
     slot.chunks = slot.chunks.filter((chunk) => chunk.job !== job || !worker.revoke(chunk));
     worker.drop(job.id);
     if (!slot.chunks.some((chunk) => chunk.job === job)) return;
-    slot.spare ??= after(GRACE_MS, () => {
+    slot.spare ??= after(GRACE_MS + 2 * worker.latency, () => {
       slot.spare = undefined;
       if ((slot.chunks[0]?.job as Job | undefined)?.isOver) this.#kill(slot);
     });
@@ -387,8 +567,15 @@ export class Scheduler {
   #watch(): void {
     if (this.#stopWatch) return;
     const shortest = Math.min(...this.#jobs.map((job) => job.timeout ?? Infinity));
-    this.#stopWatch = every(Math.max(2, Math.min(50, shortest / 8)), () => {
-      for (const slot of this.#slots) this.#lookAt(slot);
+    const interval = Math.max(2, Math.min(50, shortest / 8));
+    let looked = performance.now();
+    let skipped = false;
+    this.#stopWatch = every(interval, () => {
+      const now = performance.now();
+      // After this thread was busy, answers that came in time wait to be read: they are read before it is looked again.
+      skipped = now - looked > 3 * interval && !skipped;
+      looked = now;
+      if (!skipped) { for (const slot of this.#slots) this.#lookAt(slot); }
     });
   }
 
@@ -408,9 +595,10 @@ export class Scheduler {
     if (job.timeout === undefined || now - slot.seen.since <= job.timeout) return;
     const { name, killable } = slot.worker!;
     const { at } = slot.seen;
+    this.#tell(slot, "ended", { reason: `item ${chunk.start + at} took more than ${job.timeout} ms` });
     const note = killable
       ? ""
-      : "; this runtime cannot stop a busy thread: it goes on in the background and was replaced (a ProcessPool can stop it)";
+      : "; what is busy there cannot be stopped: it goes on in the background (a ProcessPool can stop it)";
     this.#kill(slot);
     job.overdue(name, chunk, at, note);
     this.pump();
@@ -469,7 +657,13 @@ export class Scheduler {
   }
 }
 
-const speculated = new WeakSet<Chunk>();
+function depthOf({ worker }: Slot): number {
+  return worker?.depth ?? (worker && isFar(worker.latency) ? FAR_DEPTH : NEAR_DEPTH);
+}
+
+function about({ job, id, start, count }: Chunk): Partial<PoolEvent> {
+  return { job: job.id, chunk: id, start, count };
+}
 
 /** Calls once, later, unless the returned function is called before. */
 function after(milliseconds: number, call: () => void): () => void {
@@ -482,10 +676,21 @@ function spare(slot: Slot): void {
   slot.spare = undefined;
 }
 
-function newSlot(index: number): Slot {
-  const stats = { worker: "not started", items: 0, chunks: 0, busy: 0, sent: 0, received: 0 };
+function newSlot(index: number, place: Place, number: number): Slot {
+  const stats = {
+    worker: "not started",
+    host: place.host,
+    items: 0,
+    chunks: 0,
+    busy: 0,
+    sent: 0,
+    received: 0,
+  };
   return {
     index,
+    place,
+    number,
+    open: false,
     worker: undefined,
     chunks: [],
     tasks: 0,

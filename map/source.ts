@@ -92,7 +92,8 @@ function regional(arrays: ArrayLike<unknown>[], total: number, workers: number):
       return regions.reduce((sum, region) => sum + size(region), 0);
     },
     take(max, worker) {
-      const own = regions[worker % workers];
+      while (regions.length <= worker) regions.push({ next: total, end: total }); // workers that joined later
+      const own = regions[worker];
       if (size(own) === 0) {
         const largest = regions.reduce((a, b) => size(b) > size(a) ? b : a);
         if (size(largest) === 0) return "done";

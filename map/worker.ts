@@ -60,6 +60,8 @@ export interface Loss {
   signal: string | null;
   exitCode: number | null;
   stderr: string;
+  /** The way to the worker broke: what it ran is not to blame, and is run again without counting against it. */
+  blameless?: boolean;
 }
 
 /** What a worker tells the scheduler. */
@@ -78,8 +80,10 @@ export type Parcel = unknown;
 export interface Worker {
   /** For people: `"thread 2"`, `"process 1 (pid 4242)"`. */
   readonly name: string;
-  /** Milliseconds from sending a small chunk to its answer, work not counted. */
+  /** Milliseconds from sending a small chunk to its answer, work not counted. May change. */
   readonly latency: number;
+  /** Very short chunks may be sent so many ahead: a message to it costs more than they take. Default: as any other. */
+  readonly depth?: number;
   /** Whether {@linkcode Worker.revoke} can work, so that a chunk sent ahead is not bound to this worker. */
   readonly revocable: boolean;
   /** Whether `kill` stops code that runs in a loop. */
@@ -108,5 +112,12 @@ export interface Worker {
   keepAlive(on: boolean): boolean;
 }
 
-/** Starts worker number `slot` of a pool. */
+/** Starts worker number `slot` of a place. */
 export type StartWorker = (slot: number, events: WorkerEvents) => Worker;
+
+/** Where workers are started: this machine, or a host. */
+export interface Place {
+  /** Name for people; `"local"` for this machine. */
+  readonly host: string;
+  readonly start: StartWorker;
+}
