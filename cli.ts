@@ -10,14 +10,43 @@
  * @module
  */
 import config from "./deno.json" with { type: "json" };
+import { cacheVerb } from "./cli/cache.ts";
+import { connectVerb } from "./cli/connect.ts";
+import { copyVerb } from "./cli/copy.ts";
+import { envVerb } from "./cli/env.ts";
+import { execVerb } from "./cli/exec.ts";
+import { findVerb } from "./cli/find.ts";
 import { parseFlags, UsageError, type Verb } from "./cli/flags.ts";
 import { overview, verbHelp } from "./cli/help.ts";
+import { hostsVerb } from "./cli/hosts.ts";
+import { jobVerb } from "./cli/job.ts";
 import { mapVerb } from "./cli/map.ts";
+import { mpiVerb } from "./cli/mpi.ts";
 import { didYouMean } from "./cli/nearest.ts";
+import { portpickerVerb } from "./cli/portpicker.ts";
+import { isRemoteFailure } from "./cli/remote.ts";
+import { serveVerb } from "./cli/serve.ts";
+import { tunnelVerb } from "./cli/tunnel.ts";
+import { whichVerb } from "./cli/which.ts";
 import { UnserializableError } from "./serialize/mod.ts";
-import { exit, programArgs, runtimeName, runtimeVersion, stderr, stdout } from "./runtime/mod.ts";
+import { exit, guarded, programArgs, runtimeName, runtimeVersion, stderr, stdout } from "./runtime/mod.ts";
 
-const VERBS: readonly Verb[] = [mapVerb];
+const VERBS: readonly Verb[] = [
+  mapVerb,
+  serveVerb,
+  connectVerb,
+  hostsVerb,
+  execVerb,
+  copyVerb,
+  tunnelVerb,
+  portpickerVerb,
+  jobVerb,
+  mpiVerb,
+  cacheVerb,
+  findVerb,
+  whichVerb,
+  envVerb,
+];
 
 async function main([first, ...rest]: string[]): Promise<number> {
   if (first === "--version") {
@@ -29,10 +58,10 @@ async function main([first, ...rest]: string[]): Promise<number> {
     return 0;
   }
   if (first === "help") {
-    await print(verbHelp(findVerb(rest[0])));
+    await print(verbHelp(verbNamed(rest[0])));
     return 0;
   }
-  const verb = findVerb(first);
+  const verb = verbNamed(first);
   const args = parseFlags(verb, rest);
   if (args.on("help")) {
     await print(verbHelp(verb));
@@ -41,7 +70,7 @@ async function main([first, ...rest]: string[]): Promise<number> {
   return await verb.run(args);
 }
 
-function findVerb(name: string): Verb {
+function verbNamed(name: string): Verb {
   const verb = VERBS.find((verb) => verb.name === name);
   if (verb) return verb;
   const what = name.startsWith("-") ? `flag ${name} before the verb` : `verb ${name}`;
@@ -58,7 +87,9 @@ async function print(text: string): Promise<void> {
 /** The message of an error; what is not the user's mistake shows where it comes from. */
 function explain(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  if (error instanceof UsageError || error instanceof UnserializableError) return error.message;
+  const toldAlready = error instanceof UsageError || error instanceof UnserializableError ||
+    isRemoteFailure(error);
+  if (toldAlready) return error.message;
   const cause = error.cause === undefined ? "" : `\n  caused by ${explain(error.cause)}`;
   return `${error.stack ?? error.message}${cause}`;
 }
@@ -69,4 +100,5 @@ const status = await main(verbs).catch((error) => {
   stderr.write(`pathos${verb}: ${explain(error)}\n`);
   return 2;
 });
+await guarded(); // so that what was just started ends with this process too
 exit(status);

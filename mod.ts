@@ -11,12 +11,35 @@
  * console.log(await pool.map((x: number) => helper(x) + k, [1, 2, 3])); // [4, 7, 12]
  * ```
  *
- * The everyday names are here; everything else is in the namespaces `map` and `serialize`, which are also
+ * The everyday names are here; everything else is in the namespaces `cache`, `fs`, `map`, `mpi`, `serialize` and `ssh`, which are also
  * exports of their own (`@pathos/pathos/map`).
  *
  * @module
  */
 export * from "./map/mod.ts";
+export {
+  DictArchive,
+  DirArchive,
+  FileArchive,
+  hashmap,
+  HdfArchive,
+  HdfDirArchive,
+  inf,
+  keymap,
+  lfu,
+  lru,
+  memoize,
+  memoized,
+  mru,
+  none,
+  NullArchive,
+  picklemap,
+  PostgresArchive,
+  rr,
+  SqlArchive,
+  SqlTableArchive,
+  stringmap,
+} from "./cache/mod.ts";
 export {
   capture,
   CorruptDataError,
@@ -26,5 +49,10 @@ export {
   UnserializableError,
   UntrustedCodeError,
 } from "./serialize/mod.ts";
+export { MpiPool, world } from "./mpi/mod.ts";
+export * as cache from "./cache/mod.ts";
+export * as fs from "./fs/mod.ts";
 export * as map from "./map/mod.ts";
+export * as mpi from "./mpi/mod.ts";
 export * as serialize from "./serialize/mod.ts";
+export * as ssh from "./ssh.ts";

@@ -21,6 +21,8 @@ export interface Flag {
   short?: string;
   /** `--no-FLAG` turns the switch off. */
   negatable?: boolean;
+  /** May be given several times. */
+  many?: boolean;
 }
 
 /** A verb of the command. */
@@ -33,6 +35,8 @@ export interface Verb {
   /** Paragraphs between the usage and the flags. */
   about: string;
   flags: Record<string, Flag>;
+  /** What follows `--` stands apart, as it came, in `rest`. */
+  takesRest?: boolean;
   /** Paragraphs after the flags. */
   more: string;
   /** Command lines that show how it is used, with what they do. */
@@ -45,8 +49,12 @@ export interface Verb {
 export interface Parsed {
   /** What is not a flag, as given. */
   positional: string[];
+  /** What follows `--`, if the verb takes it; undefined without `--`. */
+  rest: string[] | undefined;
   /** The value of a flag, if it was given. */
   text(flag: string): string | undefined;
+  /** The values of a flag that may be given several times. */
+  texts(flag: string): string[];
   /** Whether a switch was given: undefined when it was not, false when it was negated. */
   on(flag: string): boolean | undefined;
 }
@@ -61,7 +69,12 @@ export const COMMON_FLAGS: Record<string, Flag> = {
  *
  * @throws {UsageError} If a flag is unknown, lacks its value, or has one and takes none.
  */
-export function parseFlags(verb: Pick<Verb, "name" | "flags">, args: readonly string[]): Parsed {
+export function parseFlags(
+  verb: Pick<Verb, "name" | "flags" | "takesRest">,
+  given: readonly string[],
+): Parsed {
+  const end = verb.takesRest ? given.indexOf("--") : -1;
+  const args = end < 0 ? given : given.slice(0, end);
   const flags = { ...verb.flags, ...COMMON_FLAGS };
   const names = Object.keys(flags);
   const switches = names.filter((name) => flags[name].value === undefined);
@@ -69,6 +82,7 @@ export function parseFlags(verb: Pick<Verb, "name" | "flags">, args: readonly st
   const parsed = parseArgs(args, {
     boolean: switches,
     string: ["_", ...names.filter((name) => flags[name].value !== undefined)],
+    collect: names.filter((name) => flags[name].many),
     negatable: switches.filter((name) => flags[name].negatable),
     alias: Object.fromEntries(names.flatMap((name) => flags[name].short ? [[name, flags[name].short]] : [])),
     default: Object.fromEntries(switches.map((name) => [name, null])), // told apart from false, which was asked for
@@ -81,7 +95,10 @@ export function parseFlags(verb: Pick<Verb, "name" | "flags">, args: readonly st
   for (const arg of unknown) {
     const flag = arg.replace(/=.*$/s, "");
     const meant = didYouMean(flag.replace(/^-+/, ""), names, "--");
-    throw new UsageError(`there is no flag ${flag}${meant || `; pathos ${verb.name} --help lists them`}`);
+    const rest = verb.takesRest && end < 0 ? "; the command goes behind --" : "";
+    throw new UsageError(
+      `there is no flag ${flag}${meant || rest || `; pathos ${verb.name} --help lists them`}`,
+    );
   }
   for (const arg of args) {
     if (arg === "--") break;
@@ -89,13 +106,23 @@ export function parseFlags(verb: Pick<Verb, "name" | "flags">, args: readonly st
     if (name && switches.includes(name)) throw new UsageError(`--${name} takes no value, and got ${arg}`);
   }
   for (const name of names) {
-    if (parsed[name] === "") throw new UsageError(`--${name} needs a value: --${name} ${flags[name].value}`);
+    if ([parsed[name]].flat().includes("")) {
+      throw new UsageError(`--${name} needs a value: --${name} ${flags[name].value}`);
+    }
   }
   return {
     positional: parsed._.map(String),
+    rest: end < 0 ? undefined : given.slice(end + 1),
+    texts: (flag) => parsed[flag] as string[],
     text: (flag) => parsed[flag] as string | undefined,
     on: (flag) => (parsed[flag] ?? undefined) as boolean | undefined,
   };
+}
+
+/** Whether a flag was given, of whatever kind it is. */
+export function isGiven(args: Parsed, flag: string): boolean {
+  const value: string | string[] | boolean | undefined = args.text(flag) ?? args.on(flag);
+  return Array.isArray(value) ? value.length > 0 : value !== undefined;
 }
 
 /** A whole number from `least`. */
@@ -106,6 +133,17 @@ export function wholeNumber(flag: string, text: string | undefined, least: numbe
     throw new UsageError(`--${flag} is ${JSON.stringify(text)}: it must be a whole number from ${least}`);
   }
   return number;
+}
+
+/** Variables as NAME=VALUE. */
+export function variables(flag: string, texts: readonly string[]): Record<string, string> {
+  return Object.fromEntries(texts.map((text) => {
+    const [, name, value] = /^([A-Za-z_][A-Za-z0-9_]*)=(.*)$/s.exec(text) ?? [];
+    if (name === undefined) {
+      throw new UsageError(`--${flag} is ${JSON.stringify(text)}: it must be NAME=VALUE`);
+    }
+    return [name, value];
+  }));
 }
 
 const MILLISECONDS: Record<string, number> = { "": 1, ms: 1, s: 1000, m: 60_000, h: 3_600_000 };

@@ -11,7 +11,7 @@ const WIDTH = 96;
 /** What `pathos` and `pathos help` print. */
 export function overview(verbs: readonly Verb[], version: string): string {
   return [
-    `pathos ${version}: your code on every core`,
+    `pathos ${version}: your code on every core, here and on hosts that you reach by ssh`,
     "",
     "Usage: pathos VERB ...",
     "",

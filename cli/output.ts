@@ -1,8 +1,9 @@
 /**
  * Lines on standard output: gathered while they come fast, written as soon as they do not, in order, and with
- * back-pressure. When the reader has gone (`| head`) what is written is dropped and `onClosed` is called.
+ * back-pressure. When the reader has gone (`| head`) what is written is dropped and `onClosed` is called. Lines for a file are the same.
  */
-import { nextTurn, stdout } from "../runtime/mod.ts";
+import { builtin, nextTurn, stdout } from "../runtime/mod.ts";
+import { UsageError } from "./flags.ts";
 
 /** More characters than this are not gathered before the writer of lines has to wait. */
 const MAX_GATHERED = 1 << 16;
@@ -19,8 +20,14 @@ export interface LineOutput {
  * Opens standard output for lines.
  *
  * @param onClosed Called once, when the reader has gone.
+ * @param end What ends a line.
+ * @param write Writes elsewhere instead.
  */
-export function lineOutput(onClosed: () => void): LineOutput {
+export function lineOutput(
+  onClosed: () => void,
+  end = "\n",
+  write: (text: string) => Promise<void> = (text) => stdout.write(text),
+): LineOutput {
   let gathered = "";
   let writing: Promise<void> | undefined;
   let closed = false;
@@ -32,7 +39,7 @@ export function lineOutput(onClosed: () => void): LineOutput {
       while (gathered !== "") {
         const text = gathered;
         gathered = "";
-        await stdout.write(text);
+        await write(text);
       }
     } catch (error) {
       gathered = "";
@@ -48,16 +55,44 @@ export function lineOutput(onClosed: () => void): LineOutput {
 
   const flush = async (): Promise<void> => {
     while (writing) await writing;
-    if (failure) throw new Error("cannot write to standard output", { cause: failure.error });
+    if (failure) throw new Error("cannot write the results", { cause: failure.error });
   };
 
   return {
     async line(text) {
       if (closed) return;
-      gathered += text + "\n";
+      gathered += text + end;
       writing ??= drain();
       if (gathered.length > MAX_GATHERED || failure) await flush();
     },
     flush,
   };
+}
+
+/**
+ * Opens a file for lines.
+ *
+ * @param append Whether they go behind what it holds (default: in place of that).
+ * @throws {UsageError} If it cannot be written.
+ */
+export function fileOutput(path: string, append = false): LineOutput & { close(): void } {
+  const { openSync, writeSync, closeSync } = builtin<FileSystem>("node:fs");
+  let file: number;
+  try {
+    file = openSync(path, append ? "a" : "w");
+  } catch (error) {
+    throw new UsageError(`cannot write ${path}: ${(error as Error).message}`);
+  }
+  const lines = lineOutput(() => {}, "\n", (text) => {
+    const bytes = new TextEncoder().encode(text);
+    for (let at = 0; at < bytes.length;) at += writeSync(file, bytes, at);
+    return Promise.resolve();
+  });
+  return { ...lines, close: () => closeSync(file) };
+}
+
+interface FileSystem {
+  openSync(path: string, flags: string): number;
+  writeSync(file: number, bytes: Uint8Array, offset: number): number;
+  closeSync(file: number): void;
 }
