@@ -1,7 +1,8 @@
 // Measures columns: every row of a column gets a fresh process, is warmed up, and then the rows take turns, one run
 // each per repetition, while all other processes are idle. Results are checked against each other.
-import { type Contender, type Reply, startContender } from "./process.ts";
+import { type Contender, type Reply, startContender } from "../contender.ts";
 import type { Column, Row } from "./rows.ts";
+import { PEERS } from "./setup.ts";
 
 /** Figures of one row in one column. Milliseconds are scaled to the column's full number of items. */
 export interface Cell {
@@ -53,9 +54,9 @@ export async function measureColumn(
     }
     return finish(cells, column);
   }
-  const contenders: Contender[] = present.map(startContender);
+  const contenders = present.map((row) => startContender(row, PEERS));
   const checks = new Map<string, number>();
-  const once = async (contender: Contender, items: number): Promise<number> => {
+  const once = async (contender: Contender<Row>, items: number): Promise<number> => {
     const { row } = contender;
     const reply = await contender.ask({
       command: "measure",
@@ -144,8 +145,8 @@ export async function extra(row: Row, name: string): Promise<Reply> {
   );
 }
 
-async function withContender<T>(row: Row, use: (contender: Contender) => Promise<T>): Promise<T> {
-  const contender = startContender(row);
+async function withContender<T>(row: Row, use: (contender: Contender<Row>) => Promise<T>): Promise<T> {
+  const contender = startContender(row, PEERS);
   try {
     return await use(contender);
   } finally {

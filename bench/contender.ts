@@ -1,6 +1,5 @@
 // A contender's process: JSON lines in and out, one request at a time, and its memory as the kernel counts it.
-import type { Row } from "./rows.ts";
-import { PEERS } from "./setup.ts";
+import { ROOT } from "../tasks/process.ts";
 
 /** A reply; `error` instead of figures when the run failed. */
 export interface Reply {
@@ -12,7 +11,7 @@ export interface Reply {
 }
 
 /** A running contender. */
-export interface Contender {
+export interface Contender<Row> {
   row: Row;
   /** @throws {Error} If it does not answer in time, or ends; it is gone then. */
   ask(request: Record<string, unknown>, limit?: number): Promise<Reply>;
@@ -23,12 +22,15 @@ export interface Contender {
 
 const LIMIT = 180_000;
 
-/** Starts a row's process. */
-export function startContender(row: Row): Contender {
+/** Starts a row's process, by default in the repository. */
+export function startContender<Row extends { command: readonly string[] }>(
+  row: Row,
+  cwd: string = ROOT,
+): Contender<Row> {
   const [program, ...args] = row.command;
   const child = new Deno.Command(program, {
     args,
-    cwd: PEERS,
+    cwd,
     stdin: "piped",
     stdout: "piped",
     stderr: "piped",
