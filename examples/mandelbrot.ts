@@ -6,10 +6,8 @@
  *     deno run -A examples/mandelbrot.ts --width 3840 --out big.png --workers 4
  */
 import { ThreadPool } from "@pathos/pathos";
-import { Buffer } from "node:buffer";
-import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { crc32, deflateSync } from "node:zlib";
+import { writePng } from "./png.ts";
 
 const { values: options } = parseArgs({
   options: {
@@ -53,17 +51,6 @@ function colour(n: number): [number, number, number] {
   return [wave(-0.6), wave(-0.2), wave(0.6)];
 }
 
-/** A part of a PNG file: length, name, content, check sum. */
-function chunk(name: string, content: Uint8Array): Uint8Array {
-  const bytes = new Uint8Array(12 + content.length);
-  const view = new DataView(bytes.buffer);
-  view.setUint32(0, content.length);
-  bytes.set(new TextEncoder().encode(name), 4);
-  bytes.set(content, 8);
-  view.setUint32(8 + content.length, crc32(bytes.subarray(4, 8 + content.length)));
-  return bytes;
-}
-
 await using pool = new ThreadPool({
   workers: options.workers === undefined ? undefined : Number(options.workers),
 });
@@ -71,19 +58,7 @@ const began = performance.now();
 const rows = await pool.map(row, Array.from({ length: height }, (_, y) => y));
 const seconds = (performance.now() - began) / 1000;
 
-const header = new Uint8Array(13);
-new DataView(header.buffer).setUint32(0, width);
-new DataView(header.buffer).setUint32(4, height);
-header.set([8, 2], 8); // 8 bits a channel, RGB
-writeFileSync(
-  options.out,
-  Buffer.concat([
-    new Uint8Array([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]),
-    chunk("IHDR", header),
-    chunk("IDAT", deflateSync(Buffer.concat(rows))),
-    chunk("IEND", new Uint8Array(0)),
-  ]),
-);
+writePng(options.out, width, height, rows);
 console.log(
   `${options.out}: ${width} x ${height} pixels in ${seconds.toFixed(2)} s with ${pool.workers} threads`,
 );
