@@ -1,12 +1,14 @@
 /**
- * `deno task bench NAME ...` runs `bench/NAME.ts` with the remaining arguments; without a name it lists them.
+ * `deno task bench NAME ...` runs `bench/NAME.ts` with the remaining arguments; without a name it lists them. A file there is a
+ * benchmark if it says how it is run; others are what benchmarks share.
  *
  * @module
  */
 import { ROOT, run } from "./process.ts";
 
 const names = [...Deno.readDirSync(`${ROOT}/bench`)]
-  .flatMap(({ name, isFile }) => isFile && /^[^_.].*\.ts$/.test(name) ? [name.slice(0, -3)] : [])
+  .flatMap(({ name, isFile }) => isFile && name.endsWith(".ts") ? [name.slice(0, -3)] : [])
+  .filter((name) => Deno.readTextFileSync(`${ROOT}/bench/${name}.ts`).includes(`deno task bench ${name}`))
   .sort();
 const [name, ...args] = Deno.args;
 if (name === undefined) {

@@ -7,8 +7,10 @@
 import { stripVTControlCharacters } from "node:util";
 import { staleness } from "./bundle.ts";
 import { denoJson } from "./esbuild.ts";
+import { libraryStaleness } from "./library.ts";
 import { sources, violations } from "./layers.ts";
 import { run } from "./process.ts";
+import { sqliteStaleness } from "./sqlite_bytes.ts";
 
 /** What a check found wrong, or undefined. */
 type Check = () => Promise<string | undefined>;
@@ -28,8 +30,8 @@ function deno(...args: string[]): Check {
 
 /** Runs the examples in the docstrings of all sources, public or not; that there are none is a failure too. */
 async function examples(): Promise<string | undefined> {
-  // The worker program starts when it is imported, and has nobody to talk to here.
-  const files = [...sources().keys()].filter((file) => !file.endsWith("map/worker_program.ts"));
+  // Programs start when they are imported, and have nobody to talk to here.
+  const files = [...sources().keys()].filter((file) => !file.endsWith("_program.ts"));
   const { ok, said } = await ask("test", "-A", "--no-prompt", "--frozen", "--doc", ...files);
   if (!ok) return said;
   return /\b[1-9]\d* passed/.test(said) ? undefined : `no example was run:\n${said}`;
@@ -42,7 +44,9 @@ const checks: Record<string, Check> = {
   "types": deno("check", "--frozen", "**/*.ts"),
   "docstring examples": examples,
   "documentation": deno("doc", "--lint", ...Object.values(denoJson().exports)),
-  "worker bundle": staleness,
+  "program bundles": staleness,
+  "library bundle": libraryStaleness,
+  "sqlite bytes": sqliteStaleness,
   "house rules": () => Promise.resolve(violations(sources()).join("\n") || undefined),
 };
 

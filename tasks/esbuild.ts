@@ -30,10 +30,16 @@ export function splitName(specifier: string): [name: string, subpath: string] {
   return [name, rest ? `.${rest}` : "."];
 }
 
-/** Bundles with esbuild; `external` tells which bare names stay imports. */
+/** A string literal that is also safe where U+2028 ends a line. */
+export function literal(text: string): string {
+  return JSON.stringify(text).replaceAll("\u2028", "\\u2028").replaceAll("\u2029", "\\u2029");
+}
+
+/** Bundles with esbuild; `external` tells which bare names stay imports; `plugins` see every file first. */
 export async function bundle(
   options: esbuild.BuildOptions,
   external: (specifier: string) => boolean = () => false,
+  plugins: esbuild.Plugin[] = [],
 ): Promise<esbuild.BuildResult<{ write: false; metafile: true }>> {
   const entries = Object.values(options.entryPoints ?? {}) as string[];
   await must("deno", ["cache", "--quiet", "--frozen", ...entries]);
@@ -48,7 +54,7 @@ export async function bundle(
       ...options,
       write: false,
       metafile: true,
-      plugins: [{
+      plugins: [...plugins, {
         name: "deno.json",
         setup: (build: esbuild.PluginBuild) =>
           build.onResolve({ filter: /^[^./]/ }, (args: esbuild.OnResolveArgs) => resolve(args, external)),

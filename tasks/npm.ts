@@ -11,6 +11,8 @@ import { bundle, denoJson, splitName } from "./esbuild.ts";
 import { must, ROOT } from "./process.ts";
 
 const NODE = ">=20.16";
+/** Calls flock(2) where Node cannot (runtime/disk_file.ts). Without it the program flock does, slowly. */
+const OPTIONAL = { koffi: "^3.3.0" };
 
 /** Builds the package into `folder` (default `dist-npm/`) and gives the path of its tarball. */
 export async function buildPackage(folder: string = `${ROOT}/dist-npm`): Promise<string> {
@@ -44,6 +46,8 @@ async function buildScripts(folder: string): Promise<esbuild.Metafile> {
     platform: "node",
     target: "node20.16",
     sourcemap: false,
+    // CommonJS packages that are bundled in ask for builtins by require()
+    banner: { js: 'import { createRequire as _r } from "node:module"; const require = _r(import.meta.url);' },
   }, (specifier) => imports[specifier]?.startsWith("npm:") ?? false);
   for (const { path, text } of outputFiles) {
     await Deno.mkdir(path.slice(0, path.lastIndexOf("/")), { recursive: true });
@@ -76,6 +80,7 @@ function manifest(outputs: esbuild.Metafile["outputs"]): Record<string, unknown>
     bin: { pathos: "cli.js" },
     files: ["**/*.js", "types/**/*.d.ts", "CHANGELOG.md"],
     dependencies: dependencies(outputs),
+    optionalDependencies: OPTIONAL,
   };
 }
 

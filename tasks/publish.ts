@@ -11,8 +11,8 @@ import { denoJson } from "./esbuild.ts";
 import { must, ROOT, run, withFolder } from "./process.ts";
 import { serveRegistry } from "./registry.ts";
 
-const FILES = ["mod.ts", "cli.ts", "LICENSE", "README.md", "CHANGELOG.md"];
-const FOLDERS = ["runtime", "serialize", "cache", "fs", "ssh", "map", "mpi", "examples"];
+const FILES = ["mod.ts", "ssh.ts", "cli.ts", "LICENSE", "README.md", "CHANGELOG.md"];
+const FOLDERS = ["runtime", "serialize", "cache", "fs", "ssh", "map", "mpi", "cli", "examples"];
 
 /** Writes the package as it is published into the folder. */
 async function cleanCopy(folder: string): Promise<void> {

@@ -10,6 +10,8 @@ export interface Report {
   runtime: "Deno" | "Node";
   passed: number;
   failed: number;
+  /** The names of those that failed, or what failed outside of any test. */
+  failures: string[];
   /** Tests that were not run here, with the reason that the test gives. */
   notRun: { name: string; reason: string }[];
 }
@@ -29,23 +31,25 @@ function unescape(text: string): string {
  */
 export async function readReport(runtime: Report["runtime"], path: string, ok: boolean): Promise<Report> {
   const xml = await Deno.readTextFile(path).catch(() => "");
-  const report: Report = { runtime, passed: 0, failed: 0, notRun: [] };
+  const report: Report = { runtime, passed: 0, failed: 0, failures: [], notRun: [] };
   for (
     const [, attributes, body = ""] of xml.matchAll(
       /<testcase\b((?:[^>"]|"[^"]*")*?)(?:\/>|>(.*?)<\/testcase>)/gs,
     )
   ) {
     const name = unescape(/\bname="([^"]*)"/.exec(attributes)?.[1] ?? "");
-    if (/<(failure|error)\b/.test(body)) report.failed++;
-    else if (/<skipped\b/.test(body)) report.notRun.push(reasonOf(name));
+    if (/<(failure|error)\b/.test(body)) {
+      report.failed++;
+      report.failures.push(name);
+    } else if (/<skipped\b/.test(body)) report.notRun.push(reasonOf(name));
     else if (!isFile(name)) report.passed++;
   }
   if (report.failed === 0 && !ok) {
-    console.error(`${runtime}: the run failed outside of any test`);
     report.failed = 1;
+    report.failures.push("the run failed outside of any test");
   } else if (report.failed === 0 && report.passed === 0) {
-    console.error(`${runtime}: no test was run`);
     report.failed = 1;
+    report.failures.push("no test was run");
   }
   return report;
 }
@@ -61,8 +65,9 @@ function isFile(name: string): boolean {
   return name.endsWith(".test.mjs");
 }
 
-/** Prints what was not run and the count, each runtime under its name. */
-export function printReport({ runtime, passed, failed, notRun }: Report): void {
+/** Prints what was not run, what failed and the count, each runtime under its name. */
+export function printReport({ runtime, passed, failed, failures, notRun }: Report): void {
   for (const { name, reason } of notRun) console.log(`not run in ${runtime}: ${name} (${reason})`);
+  for (const name of failures) console.log(`failed in ${runtime}: ${name}`);
   console.log(`${runtime}: ${passed} passed, ${failed} failed`);
 }

@@ -8,6 +8,7 @@
 import { staleness } from "./bundle.ts";
 import { run, withFolder } from "./process.ts";
 import { printReport, readReport, type Report } from "./report.ts";
+import { ensurePrograms } from "./system.ts";
 import { testFiles, testNode } from "./test_node.ts";
 
 function testDeno(filter?: string): Promise<Report> {
@@ -26,12 +27,13 @@ async function attempt(runtime: Report["runtime"], runTests: () => Promise<Repor
   try {
     return await runTests();
   } catch (error) {
-    console.error(error instanceof Error ? error.message : error);
-    return { runtime, passed: 0, failed: 1, notRun: [] };
+    const message = error instanceof Error ? error.message : String(error);
+    return { runtime, passed: 0, failed: 1, failures: [message], notRun: [] };
   }
 }
 
 const filter: string | undefined = Deno.args[0];
+await ensurePrograms();
 const stale = await staleness().catch((error: Error) => error.message);
 if (stale) console.error(stale);
 const reports = [
