@@ -66,8 +66,8 @@ interface Line {
 interface RunOptions {
   stdin?: string;
   files?: Record<string, string>;
-  /** Called when it runs. */
-  started?: (pid: number, folder: string) => Promise<void>;
+  /** Called when it runs, with what it wrote to standard output so far. */
+  started?: (pid: number, folder: string, written: () => string) => Promise<void>;
   /** A shell command that reads its output. */
   into?: string;
 }
@@ -91,7 +91,7 @@ async function pathos(args: string[], { stdin = "", files, started, into }: RunO
   child.stdin.end(stdin);
   const closed = new Promise<number | null>((resolve) => child.on("close", resolve));
   try {
-    await started?.(child.pid!, folder.path);
+    await started?.(child.pid!, folder.path, () => stdout);
     const code = await closed;
     const lines = stdout.split("\n").filter((line) => line.startsWith('{"index"')).map((line) =>
       JSON.parse(line)
@@ -264,9 +264,8 @@ for (const kind of ["--threads", "--processes"]) {
   test(`Ctrl-C ends pathos map ${kind} with status 130, whole lines and no process left`, async () => {
     let below: number[] = [];
     const { code, stdout, lines } = await pathos(["map", "work.mjs:nap", "work.mjs:endless", kind, ...two], {
-      async started(pid) {
-        await until(() => kind === "--threads" || processesBelow(pid).length >= 2, 10_000);
-        await new Promise((resolve) => setTimeout(resolve, 1500));
+      async started(pid, _folder, written) {
+        await until(() => written().includes("\n"), 30_000, "results come");
         below = processesBelow(pid).map((info) => info.pid);
         process.kill(pid, "SIGINT");
       },

@@ -78,6 +78,44 @@ test.deno(
   },
 );
 
+test.deno(
+  "examples/cached computes nothing twice, in this run or the next",
+  CHECKOUT,
+  async () => {
+    using folder = tempDir();
+    const run = async () => {
+      const { code, stdout, stderr } = await example("cached", [
+        "--to",
+        "2e5",
+        "--file",
+        `${folder.path}/c.sqlite`,
+      ]);
+      assertEquals([code, stderr], [0, ""]);
+      assertStringIncludes(stdout, "starts at 156159 and has 383 numbers");
+      return /blocks, (\d+) of them known/.exec(stdout)![1];
+    };
+    assertEquals([await run(), await run()], ["0", "8"]);
+  },
+);
+
+test.deno(
+  "examples/hosts draws one picture on three machines and counts who did what",
+  CHECKOUT,
+  async () => {
+    using folder = tempDir();
+    const out = `${folder.path}/h.png`;
+    const { code, stdout, stderr } = await example("hosts", ["--width", "900", "--out", out]);
+    assertEquals([code, stderr], [0, ""]);
+    assertMatch(
+      stdout,
+      /216 tiles in .* s\nthis machine +\d+ tiles .*\nhost 1 +\d+ tiles .*\nhost 2 +\d+ tiles/,
+    );
+    const counts = [...stdout.matchAll(/(\d+) tiles {2}/g)].map(([, count]) => Number(count));
+    assertEquals(counts.reduce((sum, count) => sum + count), 216);
+    assertEquals(readFileSync(out).readUInt32BE(16), 900);
+  },
+);
+
 test.deno("examples/errors shows every failure and ends well", CHECKOUT, async () => {
   const { code, stdout } = await example("errors", []);
   assertEquals(code, 0);

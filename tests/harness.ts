@@ -7,11 +7,12 @@
  * @module
  */
 import { spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { processesBelow, type ProcessInfo } from "./processes.ts";
 
 /** The runtime that executes the tests. */
 export const runtime: "deno" | "node" = "Deno" in globalThis ? "deno" : "node";
@@ -20,6 +21,8 @@ export const runtime: "deno" | "node" = "Deno" in globalThis ? "deno" : "node";
 export interface TestOptions {
   /** Milliseconds until the test is a failure. Default: 60,000. */
   timeout?: number;
+  /** `test.needs`: why it cannot run here for another reason than missing programs, if there is one. */
+  notHere?: string;
   /** Why timers, files or workers legitimately outlive this test; without it Deno fails a test that leaks them. */
   leaks?: string;
 }
@@ -83,15 +86,33 @@ function only(where: "deno" | "node") {
   };
 }
 
-/** Registers a test that runs in both runtimes; `test.deno` and `test.node` register one that cannot, with the reason. */
+/** Those of the programs that are not here. */
+export function missing(programs: readonly string[]): string[] {
+  const folders = [...(process.env.PATH ?? "").split(":"), "/usr/sbin", "/sbin"];
+  return programs.filter((program) => !folders.some((folder) => existsSync(`${folder}/${program}`)));
+}
+
+/** Registers a test that runs where these programs are; elsewhere it is listed as not run, with those that are missing. */
+function needs(programs: readonly string[], name: string, body: Body, options: TestOptions = {}): void {
+  const absent = missing(programs);
+  const reason = absent.length > 0 ? `there is no ${absent.join(", ")} here` : options.notHere;
+  if (reason === undefined) register(name, body, { timeout: 60_000, ...options });
+  else ignore(`${name} [${reason}]`);
+}
+
+/**
+ * Registers a test that runs in both runtimes; `test.deno` and `test.node` register one that cannot, with the reason,
+ * `test.needs` one that needs programs.
+ */
 export const test: {
   (name: string, body: Body, options?: TestOptions): void;
   deno(name: string, reason: string, body: Body, options?: TestOptions): void;
   node(name: string, reason: string, body: Body, options?: TestOptions): void;
+  needs(programs: readonly string[], name: string, body: Body, options?: TestOptions): void;
 } = Object.assign(
   (name: string, body: Body, options: TestOptions = {}): void =>
     register(name, body, { timeout: 60_000, ...options }),
-  { deno: only("deno"), node: only("node") },
+  { deno: only("deno"), node: only("node"), needs },
 );
 
 /** A folder of its own, gone when disposed of (`using folder = tempDir()`). */
@@ -106,6 +127,14 @@ export function tempDir(within: string = tmpdir()): TempDir {
   return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true, maxRetries: 3 }) };
 }
 
+/**
+ * The runtimes in which {@linkcode runScript} can run a script: that of the tests, and from Node also Deno, if it is here,
+ * with the package as npm has installed it.
+ */
+export const RUNTIMES: readonly ("deno" | "node")[] = runtime === "node" && missing(["deno"]).length === 0
+  ? ["node", "deno"]
+  : [runtime];
+
 /** How {@linkcode runScript} runs a script. */
 export interface ScriptOptions {
   /** Arguments of the script. */
@@ -116,6 +145,10 @@ export interface ScriptOptions {
   flags?: { deno?: string[]; node?: string[] };
   /** Variables added to the environment; undefined removes one. */
   env?: Record<string, string | undefined>;
+  /** Which of {@linkcode RUNTIMES} runs it. Default: that of the tests. */
+  runtime?: "deno" | "node";
+  /** Words that go before the command, such as `["ip", "netns", "exec", name]`. Default: none. */
+  within?: string[];
   /** Text of standard input. Default: empty. */
   stdin?: string;
   /** Milliseconds until the script is killed with SIGKILL. Default: 30,000. */
@@ -153,12 +186,36 @@ export async function runScript(code: string, options: ScriptOptions = {}): Prom
   return await collect(scriptCommand(main, options), folder.path, options);
 }
 
-function scriptCommand(main: string, options: ScriptOptions): string[] {
+/** The words that run a script file; {@linkcode runScript} is what tests need mostly. */
+export function scriptCommand(main: string, options: ScriptOptions = {}): string[] {
   const { args = [], permissions = ["-A"], flags = {} } = options;
-  if (runtime === "node") return ["--enable-source-maps", ...flags.node ?? [], main, ...args];
+  if ((options.runtime ?? runtime) === "node") {
+    return [process.execPath, "--enable-source-maps", ...flags.node ?? [], main, ...args];
+  }
+  const fixed = ["run", "--quiet", "--no-prompt"];
+  if (runtime === "node") {
+    return [
+      "deno",
+      ...fixed,
+      "--node-modules-dir=manual",
+      ...flags.deno ?? [],
+      ...permissions,
+      main,
+      ...args,
+    ];
+  }
   const config = fileURLToPath(new URL("../deno.json", import.meta.url));
-  const fixed = ["run", "--quiet", "--no-prompt", "--frozen", "--config", config];
-  return [...fixed, ...flags.deno ?? [], ...permissions, main, ...args];
+  return [
+    process.execPath,
+    ...fixed,
+    "--frozen",
+    "--config",
+    config,
+    ...flags.deno ?? [],
+    ...permissions,
+    main,
+    ...args,
+  ];
 }
 
 function collect(command: string[], cwd: string, options: ScriptOptions): Promise<ScriptResult> {
@@ -170,7 +227,8 @@ function collect(command: string[], cwd: string, options: ScriptOptions): Promis
   // node:test tells its children by this variable that they are test files; a script is not one.
   delete env.NODE_TEST_CONTEXT;
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, command, { cwd, env: env as Record<string, string> });
+    const [program, ...args] = [...options.within ?? [], ...command];
+    const child = spawn(program, args, { cwd, env: env as Record<string, string> });
     let expired = false;
     const timer = setTimeout(() => {
       expired = true;
@@ -202,40 +260,7 @@ function kill(pid: number): void {
   }
 }
 
-/** A process as `/proc` shows it. */
-export interface ProcessInfo {
-  pid: number;
-  parent: number;
-  /** Its command line, arguments separated by spaces. */
-  command: string;
-}
-
-/** The living descendants of a process (zombies left out), by the kernel's parent links, nearest first. */
-export function processesBelow(pid: number): ProcessInfo[] {
-  const all = readdirSync("/proc").filter((name) => /^\d+$/.test(name)).flatMap((name) =>
-    processInfo(Number(name))
-  );
-  const found: ProcessInfo[] = [];
-  for (let parents = new Set([pid]); parents.size > 0;) {
-    const children = all.filter((info) => parents.has(info.parent));
-    found.push(...children);
-    parents = new Set(children.map((info) => info.pid));
-  }
-  return found;
-}
-
-/** The process as a list of one, or of none when it has ended or is a zombie. */
-function processInfo(pid: number): ProcessInfo[] {
-  try {
-    // "pid (name) state parent ...": the name may contain anything, so count from its last parenthesis.
-    const [state, parent] = readFileSync(`/proc/${pid}/stat`, "utf8").replace(/^.*\) /s, "").split(" ");
-    if (state === "Z" || state === "X") return [];
-    const command = readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ").trim();
-    return [{ pid, parent: Number(parent), command }];
-  } catch {
-    return [];
-  }
-}
+export { processesBelow, type ProcessInfo };
 
 /**
  * Waits until the condition gives something truthy, and gives that. Asks every 10 ms.

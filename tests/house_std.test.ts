@@ -143,5 +143,9 @@ test("yaml is read and written", () => {
   const text = "hosts:\n  - name: a\n    port: 22\n";
   assertEquals(parse(text), { hosts: [{ name: "a", port: 22 }] });
   assertEquals(stringify(parse(text)), text);
-  assertThrows(() => parse("a: [1"), SyntaxError);
+  assertEquals(parse("# nothing\n"), null);
+  assertEquals(parse("a: 1\na: 2\n", { allowDuplicateKeys: true }), { a: 2 });
+  for (const bad of ["a: [1", "a: 1\na: 2\n", "a: 1\n---\nb: 2\n"]) {
+    assertThrows(() => parse(bad), SyntaxError);
+  }
 });

@@ -8,6 +8,7 @@ const lane = (items: number, time: number, latency = 0.1, inFlight = 0): Lane =>
   time,
   latency,
   inFlight,
+  away: false,
 });
 
 test("the first chunk of an unknown worker is one item, and only one", () => {

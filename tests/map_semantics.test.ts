@@ -1,32 +1,55 @@
-/** What every pool does alike: each test runs on the calling thread, on threads and on processes. */
+/** What every pool does alike: each test runs on the calling thread, on threads, on processes and on a server. */
 import { assert, assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
 import {
   MapHandle,
+  ParallelPool,
   type Pool,
+  type PoolOptions,
   ProcessPool,
   type Progress,
   SerialPool,
+  serve,
   TaskError,
   ThreadPool,
 } from "@pathos/pathos/map";
 import { join } from "node:path";
 import { test } from "./harness.ts";
 
-const pools: Record<string, () => Pool> = {
-  SerialPool: () => new SerialPool(),
-  ThreadPool: () => new ThreadPool({ workers: 2 }),
-  ProcessPool: () => new ProcessPool({ workers: 2 }),
+interface Made {
+  pool: Pool;
+  /** Ends the pool and what it runs on. */
+  end(): Promise<void>;
+}
+type Make = (options: PoolOptions & { workers?: number }) => Promise<Made>;
+
+const made = (pool: Pool): Promise<Made> => Promise.resolve({ pool, end: () => pool.terminate() });
+
+const pools: Record<string, Make> = {
+  SerialPool: () => made(new SerialPool()),
+  ThreadPool: (options) => made(new ThreadPool({ workers: 2, ...options })),
+  ProcessPool: (options) => made(new ProcessPool({ workers: 2, ...options })),
+  ParallelPool: async ({ workers = 2, ...options }) => {
+    const server = await serve({ workers });
+    const pool = new ParallelPool({ workers: 0, servers: [server.url], ...options });
+    return {
+      pool,
+      async end() {
+        await pool.terminate();
+        await server.close();
+      },
+    };
+  },
 };
 
 /** Registers a test for each kind of pool; the pool is closed afterwards. */
 function each(name: string, body: (pool: Pool) => Promise<void>): void {
   for (const [kind, make] of Object.entries(pools)) {
     test(`${kind}: ${name}`, async () => {
-      const pool = make();
+      const { pool, end } = await make({});
       try {
         await body(pool);
       } finally {
-        await pool.terminate();
+        await end();
       }
     });
   }
@@ -513,6 +536,13 @@ each("closed, joined, terminated, restarted, cleared", async (pool) => {
   await pool.clear();
   assertEquals(pool.stats().items, 0);
   assertEquals(await pool.map((x: number) => x, [1]), [1]);
+  const cleared = pool.clear();
+  assertEquals(await pool.map((x: number) => x + 1, [1]), [2]);
+  await cleared;
+  const restarted = pool.restart();
+  await assertRejects(() => pool.map((x: number) => x, [1]), Error, "restart()");
+  await restarted;
+  assertEquals(await pool.map((x: number) => x + 2, [1]), [3]);
 });
 
 each("speculation gives every item once", async (pool) => {
@@ -542,8 +572,7 @@ each("import() in a shipped function: builtin, and relative to its file", async 
 
 for (const [kind, make] of Object.entries(pools).filter(([name]) => name !== "SerialPool")) {
   test(`${kind}: the initializer runs once in every worker`, async () => {
-    const Kind = make().constructor as typeof ThreadPool;
-    const pool = new Kind({
+    const { pool, end } = await make({
       workers: 2,
       initializer: () => {
         const scope = globalThis as { started?: number };
@@ -555,54 +584,47 @@ for (const [kind, make] of Object.entries(pools).filter(([name]) => name !== "Se
       range(20),
     );
     assert(counts.every((n) => n === 1));
-    await pool.terminate();
-    const broken = new Kind({
+    await end();
+    const broken = await make({
       workers: 1,
       initializer: () => {
         throw new RangeError("no licence");
       },
     });
-    const error = await assertRejects(() => broken.map((x: number) => x, [1]), TaskError, "initializer");
+    const error = await assertRejects(() => broken.pool.map((x: number) => x, [1]), TaskError, "initializer");
     assertInstanceOf((error.cause as Error).cause, RangeError);
-    await broken.terminate();
+    await broken.end();
   });
 
   test(`${kind}: workers are replaced after maxTasksPerWorker`, async () => {
-    const Kind = make().constructor as typeof ThreadPool;
-    const pool = new Kind({ workers: 1, maxTasksPerWorker: 3 });
+    const { pool, end } = await make({ workers: 1, maxTasksPerWorker: 3 });
     const count = (): number => {
       const scope = globalThis as { done?: number };
       return scope.done = (scope.done ?? 0) + 1;
     };
     assertEquals(await pool.with({ chunkSize: 1 }).map(count, range(7)), [1, 2, 3, 1, 2, 3, 1]);
-    await pool.terminate();
+    await end();
   });
 
   test(`${kind}: what workers print reaches the parent in whole lines, in order`, async () => {
-    const Kind = make().constructor as typeof ThreadPool;
     const lines: string[] = [];
-    const pool = new Kind({
+    const { pool, end } = await make({
       workers: 1,
-      output: ({ worker, stream, text }) => lines.push(`${worker[0]} ${stream} ${text}`),
+      output: ({ stream, text }) => lines.push(`${stream} ${text}`),
     });
     await pool.map((x: number) => {
       console.log("item", x, { nested: [1, 2] });
       console.error("two\nlines");
     }, [1]);
-    const [letter] = kind.toLowerCase();
-    assertEquals(lines, [
-      `${letter} stdout item 1 { nested: [ 1, 2 ] }`,
-      `${letter} stderr two`,
-      `${letter} stderr lines`,
-    ]);
-    await pool.terminate();
+    assertEquals(lines, ["stdout item 1 { nested: [ 1, 2 ] }", "stderr two", "stderr lines"]);
+    await end();
   });
 
   test(`${kind}: shared memory and the position of the file in shipped code`, async () => {
-    const pool = make();
+    const { pool, end } = await make({});
     const here = await pool.pipe(() => import.meta.url);
     assertEquals(here, import.meta.url);
-    await pool.terminate();
+    await end();
   });
 }
 

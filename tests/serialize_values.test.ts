@@ -113,6 +113,21 @@ test("arrays: holes, extra properties, frozen, sparse, subarrays", () => {
   assertEquals(Object.isFrozen(trip(Object.freeze([1, [2]]))), true);
 });
 
+test("long arrays: holes, extra properties, hidden ones and symbols", () => {
+  const long = Array.from({ length: 1000 }, (_, i) => i % 3 ? i : -i / 7);
+  assertEquals(trip(long), long);
+  assertEquals(Object.keys(trip(Object.assign([...long], { note: "kept" }))).at(-1), "note");
+  const hidden = trip(Object.defineProperty([...long], "hidden", { value: [1] }));
+  assertEquals(Object.getOwnPropertyDescriptor(hidden, "hidden")?.value, [1]);
+  assertEquals(Object.getOwnPropertySymbols(trip(Object.assign([...long], { [Symbol.iterator]: null }))), [
+    Symbol.iterator,
+  ]);
+  const holes = [...long];
+  delete holes[500];
+  assertEquals([500 in trip(holes), 501 in trip(holes), trip(holes).length], [false, true, 1000]);
+  assertEquals(Object.isFrozen(trip(Object.freeze([...long]))), true);
+});
+
 test("objects: accessors, attributes, extensibility, prototypes", () => {
   const hidden = Object.defineProperty({ a: 1 }, "h", { value: 2, enumerable: false });
   assertEquals(Object.getOwnPropertyDescriptors(trip(hidden)), Object.getOwnPropertyDescriptors(hidden));

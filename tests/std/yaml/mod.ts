@@ -1,6 +1,6 @@
 // Stand-in for JSR's @std/yaml, for machines that cannot reach JSR: `parse` and `stringify` with the original's names,
-// thin over npm:yaml. It does not offer the original's custom schemas.
-import { parse as parseYaml, stringify as stringifyYaml } from "yaml";
+// thin over npm:js-yaml, which the original descends from. It does not offer the original's custom schemas.
+import { dump, loadAll } from "js-yaml";
 
 /** The options of {@linkcode parse} that this project relies on. */
 export interface ParseOptions {
@@ -18,20 +18,23 @@ export interface StringifyOptions {
   sortKeys?: boolean;
 }
 
-/** Parses one YAML document; throws `SyntaxError` when it is not one. */
+/** Parses one YAML document, null if there is none; throws `SyntaxError` when it is not one. */
 export function parse(content: string, options: ParseOptions = {}): unknown {
+  let documents: unknown[];
   try {
-    return parseYaml(content, { uniqueKeys: !options.allowDuplicateKeys, version: "1.2", merge: true });
+    documents = loadAll(content, { json: options.allowDuplicateKeys ?? false });
   } catch (error) {
     throw new SyntaxError((error as Error).message, { cause: error });
   }
+  if (documents.length > 1) throw new SyntaxError("there is more than one document");
+  return documents.length === 0 ? null : documents[0];
 }
 
 /** Writes a value as one YAML document. */
 export function stringify(data: unknown, options: StringifyOptions = {}): string {
-  return stringifyYaml(data, {
+  return dump(data, {
     indent: options.indent ?? 2,
     lineWidth: options.lineWidth ?? 80,
-    sortMapEntries: options.sortKeys ?? false,
+    sortKeys: options.sortKeys ?? false,
   });
 }
