@@ -12,9 +12,15 @@ export interface Report {
   failed: number;
   /** The names of those that failed, or what failed outside of any test. */
   failures: string[];
+  /** The names of those that failed and passed when they were run again; they count as passed. */
+  unsteady: string[];
   /** Tests that were not run here, with the reason that the test gives. */
   notRun: { name: string; reason: string }[];
 }
+
+const OUTSIDE = "the run failed outside of any test";
+/** With more failures than this something is broken, and nothing is run again. */
+const MOST_AGAIN = 6;
 
 const ENTITIES: Record<string, string> = { lt: "<", gt: ">", quot: '"', apos: "'", amp: "&" };
 
@@ -31,13 +37,14 @@ function unescape(text: string): string {
  */
 export async function readReport(runtime: Report["runtime"], path: string, ok: boolean): Promise<Report> {
   const xml = await Deno.readTextFile(path).catch(() => "");
-  const report: Report = { runtime, passed: 0, failed: 0, failures: [], notRun: [] };
+  const report: Report = { runtime, passed: 0, failed: 0, failures: [], unsteady: [], notRun: [] };
   for (
     const [, attributes, body = ""] of xml.matchAll(
       /<testcase\b((?:[^>"]|"[^"]*")*?)(?:\/>|>(.*?)<\/testcase>)/gs,
     )
   ) {
-    const name = unescape(/\bname="([^"]*)"/.exec(attributes)?.[1] ?? "");
+    // twice, because Node 20 writes a quotation mark as `&amp;quot;`
+    const name = unescape(unescape(/\bname="([^"]*)"/.exec(attributes)?.[1] ?? ""));
     if (/<(failure|error)\b/.test(body)) {
       report.failed++;
       report.failures.push(name);
@@ -46,7 +53,7 @@ export async function readReport(runtime: Report["runtime"], path: string, ok: b
   }
   if (report.failed === 0 && !ok) {
     report.failed = 1;
-    report.failures.push("the run failed outside of any test");
+    report.failures.push(OUTSIDE);
   } else if (report.failed === 0 && report.passed === 0) {
     report.failed = 1;
     report.failures.push("no test was run");
@@ -54,9 +61,40 @@ export async function readReport(runtime: Report["runtime"], path: string, ok: b
   return report;
 }
 
+/**
+ * Runs the few tests that failed once more, by themselves. These tests start servers, clusters and hundreds of processes
+ * on machines that are busy with other things, and kill them at random moments: one that fails once in a thousand runs is
+ * to be told from one that is broken. It is not hidden: the first failure is in the output, and the name in the summary.
+ *
+ * @param runAgain Runs the tests that have one of these names.
+ */
+export async function secondAttempt(
+  report: Report,
+  runAgain: (names: string[]) => Promise<Report>,
+): Promise<Report> {
+  const { failures } = report;
+  if (failures.length === 0 || failures.length > MOST_AGAIN || failures.includes(OUTSIDE)) return report;
+  console.log(`\nonce more in ${report.runtime}: ${failures.join("; ")}\n`);
+  const second = await runAgain(failures);
+  if (second.passed + second.failed !== failures.length) return report; // not the same tests
+  const unsteady = failures.filter((name) => !second.failures.includes(name));
+  return {
+    ...report,
+    passed: report.passed + unsteady.length,
+    failed: report.failed - unsteady.length,
+    failures: failures.filter((name) => !unsteady.includes(name)),
+    unsteady,
+  };
+}
+
+/** A regular expression for exactly these test names, as both runners take it. */
+export function patternOf(names: string[]): string {
+  return `/^(?:${names.map((name) => name.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&")).join("|")})$/`;
+}
+
 /** Splits `name [Node only: reason]`, the name that the test harness gives to what it does not run. */
 function reasonOf(title: string): { name: string; reason: string } {
-  const [, name, reason] = /^(.*) \[((?:Node|Deno) only: .*)\]$/s.exec(title) ?? [];
+  const [, name, reason] = /^(.*) \[((?:Node only|Deno only|there is no) .*)\]$/s.exec(title) ?? [];
   return name === undefined ? { name: title, reason: "no reason given" } : { name, reason };
 }
 
@@ -66,8 +104,9 @@ function isFile(name: string): boolean {
 }
 
 /** Prints what was not run, what failed and the count, each runtime under its name. */
-export function printReport({ runtime, passed, failed, failures, notRun }: Report): void {
+export function printReport({ runtime, passed, failed, failures, unsteady, notRun }: Report): void {
   for (const { name, reason } of notRun) console.log(`not run in ${runtime}: ${name} (${reason})`);
+  for (const name of unsteady) console.log(`passed only at the second attempt in ${runtime}: ${name}`);
   for (const name of failures) console.log(`failed in ${runtime}: ${name}`);
   console.log(`${runtime}: ${passed} passed, ${failed} failed`);
 }
