@@ -92,9 +92,9 @@ export function patternOf(names: string[]): string {
   return `/^(?:${names.map((name) => name.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&")).join("|")})$/`;
 }
 
-/** Splits `name [Node only: reason]`, the name that the test harness gives to what it does not run. */
+/** Splits `name [reason]`, the name that the test harness gives to what it does not run. */
 function reasonOf(title: string): { name: string; reason: string } {
-  const [, name, reason] = /^(.*) \[((?:Node only|Deno only|there is no) .*)\]$/s.exec(title) ?? [];
+  const [, name, reason] = /^(.*) \[(.*)\]$/s.exec(title) ?? [];
   return name === undefined ? { name: title, reason: "no reason given" } : { name, reason };
 }
 

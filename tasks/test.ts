@@ -1,7 +1,8 @@
 /**
  * All tests: is the worker bundle fresh, the tests under Deno, the same tests under Node. What one runtime cannot run
- * is listed with its reason; a test that failed and passed at a second attempt is named. The last line is `N passed, N failed`, the sum over both; the exit status is not 0 when
- * something failed or when a runtime ran no test. An argument picks the test files whose name contains it.
+ * is listed with its reason, a test that passed only at its second attempt is named. The last line is
+ * `N passed, N failed`, the sum over both; the exit status is not 0 when something failed or when a runtime ran no
+ * test. An argument picks the test files whose name contains it.
  *
  * @module
  */
