@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { missing } from "../tests/programs.ts";
 import { run } from "./process.ts";
 
 const MINUTE = 60_000;
@@ -26,6 +27,8 @@ const PACKAGES: Readonly<Record<string, string>> = {
   "sbatch": "slurm-client",
   "slurmdbd": "slurmdbd slurm-wlm-mysql-plugin",
   "mariadbd": "mariadb-server-core",
+  "my_print_defaults": "mariadb-client-core", // mariadb-install-db asks it
+  "libpmix.so": "libpmix-dev", // srun --mpi=pmix loads it by this name
   "sge_qmaster": "gridengine-master",
   "sge_execd": "gridengine-exec",
   "qacct": "gridengine-client",
@@ -39,23 +42,12 @@ const PACKAGES: Readonly<Record<string, string>> = {
   "zsh": "zsh",
 };
 
-function missing(program: string): boolean {
-  const folders = [...(Deno.env.get("PATH") ?? "").split(":"), "/usr/sbin", "/sbin"];
-  return !folders.some((folder) => {
-    try {
-      return Deno.statSync(`${folder}/${program}`).isFile;
-    } catch {
-      return false;
-    }
-  });
-}
-
 /** Installs what is missing of these programs, where that can be done; says so when it cannot. */
 export async function ensurePrograms(programs: readonly string[] = Object.keys(PACKAGES)): Promise<void> {
-  const wanted = programs.filter(missing);
+  const wanted = missing(programs);
   if (wanted.length === 0) return;
   const packages = wanted.flatMap((program) => (PACKAGES[program] ?? program).split(" "));
-  if (Deno.uid() !== 0 || missing("apt-get")) {
+  if (Deno.uid() !== 0 || missing(["apt-get"]).length > 0) {
     console.log(
       `not here: ${wanted.join(", ")}; tests that need them are not run (Debian: ${packages.join(" ")})`,
     );
@@ -64,7 +56,7 @@ export async function ensurePrograms(programs: readonly string[] = Object.keys(P
   console.log(`installing ${packages.join(" ")}`);
   // a package that starts a service is not to do so: the tests start their own
   const policy = "/usr/sbin/policy-rc.d";
-  const ours = missing("policy-rc.d");
+  const ours = missing(["policy-rc.d"]).length > 0;
   if (ours) await Deno.writeTextFile(policy, "#!/bin/sh\nexit 101\n", { mode: 0o755 });
   try {
     const env = { DEBIAN_FRONTEND: "noninteractive" };

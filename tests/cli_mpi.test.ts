@@ -13,7 +13,7 @@ import { slurm } from "@pathos/pathos/mpi";
 import { quote } from "@pathos/pathos/ssh";
 import { missing, processesBelow, runtime, tempDir, test, until } from "./harness.ts";
 import { AS_ROOT, MPIS } from "./mpi.ts";
-import { SLURM_PROGRAMS, startSlurm } from "./slurm.ts";
+import { PMIX_PROGRAMS, SLURM_PROGRAMS, startSlurm } from "./slurm.ts";
 import { SSHD_PROGRAMS, startSshd } from "./sshd.ts";
 
 const COMMAND = runtime === "node"
@@ -594,7 +594,7 @@ check(
 );
 
 check(
-  [...SLURM_PROGRAMS, ...MPIRUN],
+  [...SLURM_PROGRAMS, ...MPIRUN, ...PMIX_PROGRAMS],
   "pathos mpi in a batch job is the ranks that srun starts, and starts its own with mpirun",
   async () => {
     using place = workplace();

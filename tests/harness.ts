@@ -7,12 +7,13 @@
  * @module
  */
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { processesBelow, type ProcessInfo } from "./processes.ts";
+import { missing } from "./programs.ts";
 
 /** The runtime that executes the tests. */
 export const runtime: "deno" | "node" = "Deno" in globalThis ? "deno" : "node";
@@ -84,12 +85,6 @@ function only(where: "deno" | "node") {
     if (runtime === where) register(name, body, { timeout: 60_000, ...options });
     else ignore(`${name} [${title} only: ${reason}]`);
   };
-}
-
-/** Those of the programs that are not here. */
-export function missing(programs: readonly string[]): string[] {
-  const folders = [...(process.env.PATH ?? "").split(":"), "/usr/sbin", "/sbin"];
-  return programs.filter((program) => !folders.some((folder) => existsSync(`${folder}/${program}`)));
 }
 
 /** Registers a test that runs where these programs are; elsewhere it is listed as not run, with those that are missing. */
@@ -260,7 +255,7 @@ function kill(pid: number): void {
   }
 }
 
-export { processesBelow, type ProcessInfo };
+export { missing, processesBelow, type ProcessInfo };
 
 /**
  * Waits until the condition gives something truthy, and gives that. Asks every 10 ms.

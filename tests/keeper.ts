@@ -14,14 +14,19 @@ export function hold(child: ChildProcess, alive: boolean): void {
   }
 }
 
-/** The first line it says, or what it has said when it ends before. */
+/** The first line it says; what it has said when it ends before, or has said nothing for two minutes. */
 export function firstLine(keeper: ChildProcess): Promise<string> {
   return new Promise((resolve) => {
     let text = "";
+    const timer = setTimeout(() => resolve(`${text}nothing for two minutes`), 120_000);
+    const end = (): void => {
+      clearTimeout(timer);
+      resolve(text);
+    };
     keeper.stdout!.setEncoding("utf8").on("data", (piece: string) => {
       text += piece;
-      if (text.includes("\n")) resolve(text);
-    }).on("end", () => resolve(text));
+      if (text.includes("\n")) end();
+    }).on("end", end);
   });
 }
 

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { EVERYTHING } from "./fixtures/mpi_everything.ts";
 import { missing, scriptCommand, test } from "./harness.ts";
 import { AS_ROOT, type Mpi, MPIS, PRELUDE } from "./mpi.ts";
-import { SLURM_PROGRAMS, startSlurm, whyNoSeparateTmp } from "./slurm.ts";
+import { PMIX_PROGRAMS, SLURM_PROGRAMS, startSlurm, whyNoSeparateTmp } from "./slurm.ts";
 
 const PROGRAMS = [...SLURM_PROGRAMS, "unshare"];
 const notHere = missing(PROGRAMS).length === 0 ? whyNoSeparateTmp() : "";
@@ -88,11 +88,12 @@ async function runOnNodes(mpi: Mpi, words: (command: string[]) => string[]): Pro
 for (const mpi of MPIS) {
   const family = mpi.name === "MPICH" ? "mpich" : "openmpi";
   const interfaceName = mpi.name === "MPICH" ? "pmi2" : "pmix";
+  const needs = interfaceName === "pmix" ? PMIX_PROGRAMS : [];
   testNodes(`srun --mpi=${interfaceName} starts ranks of ${mpi.name}`, () =>
     runOnNodes(
       mpi,
       (command) => launchers.srun({ command, nodes: 3, tasksPerNode: 2 }, { mpi: interfaceName }).argv,
-    ), [mpi.program]);
+    ), [mpi.program, ...needs]);
   testNodes(`the launcher of ${mpi.name} starts its ranks in an allocation`, () =>
     runOnNodes(
       mpi,

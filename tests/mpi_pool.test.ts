@@ -19,7 +19,7 @@ import {
 } from "./harness.ts";
 import { type Mpi, MPIS } from "./mpi.ts";
 import { processesWith } from "./processes.ts";
-import { SLURM_PROGRAMS, startSlurm } from "./slurm.ts";
+import { PMIX_PROGRAMS, SLURM_PROGRAMS, startSlurm } from "./slurm.ts";
 import { SSHD_PROGRAMS, startSshd } from "./sshd.ts";
 
 /** Where programs of ranks, and folders of batch jobs, are kept. */
@@ -394,7 +394,7 @@ test.needs([mpirun, ...SSHD_PROGRAMS], "ranks are started on a host by ssh", asy
 });
 
 test.needs(
-  [mpirun, ...SLURM_PROGRAMS],
+  [mpirun, ...SLURM_PROGRAMS, ...PMIX_PROGRAMS],
   "ranks run in a Slurm job on several nodes, which ends with the pool",
   async () => {
     await using cluster = await startSlurm({ nodes: 3, cpus: 2 });
@@ -428,7 +428,7 @@ test.needs(
         name = state.name;
         return state.status === "cancelled";
       },
-      10_000,
+      30_000,
       "the job is cancelled",
     );
     assertEquals(name, "ranks");

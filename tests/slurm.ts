@@ -27,7 +27,15 @@ import { ending, firstLine, hold } from "./keeper.ts";
 export const SLURM_PROGRAMS = ["munged", "slurmctld", "slurmd", "sbatch", "srun"] as const;
 
 /** What it runs besides, to keep accounts. */
-export const ACCOUNTING_PROGRAMS = ["slurmdbd", "mariadbd", "mariadb-install-db"] as const;
+export const ACCOUNTING_PROGRAMS = [
+  "slurmdbd",
+  "mariadbd",
+  "mariadb-install-db",
+  "my_print_defaults",
+] as const;
+
+/** What `srun --mpi=pmix` needs besides. */
+export const PMIX_PROGRAMS = ["libpmix.so"] as const;
 
 /** What a cluster may have. */
 export interface SlurmOptions {
@@ -133,6 +141,19 @@ mount --rbind "$1" /tmp && cd / && exec slurmd -D -N "$2"
 /** Starts the daemons in the foreground, says "ready", and ends jobs and daemons at the end of its input. */
 const KEEPER = `
 cd "$1"; folder=$1; shift
+end() {
+  kill -CONT $pids 2>/dev/null
+  kill $pids 2>/dev/null
+  wait
+  cd / && rm -rf "$folder"
+}
+give_up() { # says why, and ends when it has been read
+  echo "$1"
+  exec 1>&-
+  cat >/dev/null
+  end
+  exit 1
+}
 munged --foreground --force --socket="$folder/run/munge.sock" --key-file="$folder/munge.key" \\
   --pid-file="$folder/run/munge.pid" --seed-file="$folder/run/munge.seed" --num-threads=2 >log/munge.log 2>&1 &
 pids=$!
@@ -145,10 +166,11 @@ if [ "$ACCOUNTING" ]; then
   mariadbd --no-defaults --datadir="$folder/db" --socket="$MYSQL_UNIX_PORT" --skip-networking \\
     --pid-file="$folder/run/db.pid" --user="$(id -un)" --innodb-buffer-pool-size=64M >log/db.log 2>&1 &
   pids="$pids $!"
-  for try in $(seq 400); do [ -S "$MYSQL_UNIX_PORT" ] && break; sleep 0.05; done
+  for try in $(seq 600); do [ -S "$MYSQL_UNIX_PORT" ] && break; sleep 0.05; done
+  [ -S "$MYSQL_UNIX_PORT" ] || give_up "no database"
   slurmdbd -D >/dev/null 2>&1 & pids="$pids $!"
-  for try in $(seq 400); do sacctmgr -n show cluster >/dev/null 2>&1 && break; sleep 0.05; done
-  sacctmgr -i -Q add cluster test >/dev/null
+  for try in $(seq 600); do sacctmgr -n show cluster >/dev/null 2>&1 && break; sleep 0.05; done
+  sacctmgr -i -Q add cluster test >/dev/null || give_up "no accounts"
 fi
 slurmctld -D -c >/dev/null 2>&1 & controller=$!
 pids="$pids $controller"
@@ -180,10 +202,7 @@ while read -r word; do # the one word it may be told is "forget"
 done
 scancel --quiet --user="$(id -un)" 2>/dev/null
 for try in $(seq 100); do [ -z "$(squeue -h 2>/dev/null)" ] && break; sleep 0.05; done
-kill -CONT $pids 2>/dev/null
-kill $pids 2>/dev/null
-wait
-cd / && rm -rf "$folder"
+end
 `;
 
 function accounts(folder: string, port: number): Record<string, string | number> {
