@@ -381,6 +381,19 @@ export class Job implements WorkerJob {
     this.#over();
   }
 
+  /** Reductions: a worker gave away the value of a run, and who was to have it is gone: its chunks are run again. */
+  redo(slot: number, start: number): void {
+    const at = this.segments[slot].findIndex(([first]) => first === start);
+    if (at < 0) return; // this worker was lost too
+    const [[, end]] = this.segments[slot].splice(at, 1);
+    const inside = (chunk: Chunk) => chunk.start >= start && chunk.start < end;
+    for (const chunk of this.held[slot].filter(inside)) {
+      this.#settled -= chunk.count;
+      this.#again.push(chunk);
+    }
+    this.held[slot] = this.held[slot].filter((chunk) => !inside(chunk));
+  }
+
   /** Reductions: the value of a run moves to another worker, and with it the duty to redo its chunks. */
   moved(from: number, start: number, to: number): void {
     const at = this.segments[from].findIndex(([first]) => first === start);

@@ -163,7 +163,7 @@ export class Scheduler {
   #slots: Slot[] = [];
   #jobs: Job[] = []; // those not over, the next to be served first
   #waiting = new Set<Job>(); // those whose source has nothing yet
-  #combining = new Set<Job>();
+  #combining = new Set<Job>(); // what a worker holds of them must not change meanwhile: they get no chunks
   #pumping = false;
   #again = false;
   #stopWatch: (() => void) | undefined;
@@ -373,7 +373,7 @@ export class Scheduler {
     if (maxTasksPerWorker !== undefined && depth > 0) return; // the next chunk may belong to the next worker
     for (const job of this.#jobs) {
       if (
-        job.isOver || this.#waiting.has(job) ||
+        job.isOver || this.#waiting.has(job) || this.#combining.has(job) ||
         (depth > 0 && !slot.worker?.revocable && !isFar(slot.worker?.latency ?? 0) && !job.itemsAreShort) ||
         (depth >= NEAR_DEPTH && slot.worker?.depth !== undefined && !job.isSoonDone(slot.index))
       ) continue;
@@ -636,9 +636,11 @@ export class Scheduler {
           const [left, right] = [parts[i], parts[i + 1]];
           merges.push(
             (async () => {
+              const taker = left.slot.worker!;
               const parcel = await right.slot.worker!.export(job.id, right.start);
+              if (left.slot.worker !== taker) return job.redo(right.slot.index, right.start); // it was lost
               job.moved(right.slot.index, right.start, left.slot.index);
-              await left.slot.worker!.merge(job.id, left.start, right.end, parcel);
+              await taker.merge(job.id, left.start, right.end, parcel);
               job.merged(left.slot.index, left.start, right.end);
             })(),
           );
