@@ -115,6 +115,7 @@ export async function openServer(parts: ServerParts): Promise<OpenServer> {
   const { lease } = parts;
   const sessions = new Map<Session, number>(); // with how long each may be silent
   let lastSession = performance.now();
+  let closing: Promise<void> | undefined;
   const isOurs = tokenCheck(parts.token);
   const stats = (): ServerStats => ({
     uptime: Math.round(performance.now() - began),
@@ -128,6 +129,7 @@ export async function openServer(parts: ServerParts): Promise<OpenServer> {
     return shown;
   };
   const begin = (socket: ByteSocket, limit: number): void => {
+    if (closing) return socket.destroy();
     counts.sessionsEver++;
     const session = openSession(socket, parts, facts, counts, () => {
       sessions.delete(session);
@@ -155,7 +157,6 @@ export async function openServer(parts: ServerParts): Promise<OpenServer> {
   });
   let tellClosed: () => void;
   const closed = new Promise<void>((resolve) => tellClosed = resolve);
-  let closing: Promise<void> | undefined;
   const close = (): Promise<void> =>
     closing ??= (async () => {
       stopWatch();

@@ -6,8 +6,11 @@
  * What a handler throws is answered with status 500 and an empty body, and told to `failed`: errors never
  * reach the other side.
  */
-import { builtin } from "./host.ts";
+import { builtin, every } from "./host.ts";
 import { type ByteSocket, byteSocket, type NodeSocket } from "./net.ts";
+
+/** Who was refused an upgrade may keep the connection for so long, in milliseconds. */
+const REFUSED_MS = 1000;
 
 /** Where a server listens: a TCP port (0: any free one), or a unix socket. */
 export type HttpAddress = { port: number; host: string } | { path: string };
@@ -169,16 +172,17 @@ function listen(address: HttpAddress, handlers: HttpHandlers): Promise<HttpListe
       failed(error);
       taken = 500;
     }
+    sockets.add(socket); // http knows nothing of it any more
+    (raw as NodeSocket).on("close", () => void sockets.delete(socket));
     if (typeof taken === "number") {
-      (raw as NodeSocket).on("error", () => {});
+      // Who was refused and does not close its end is closed: it must not hold a connection, nor the end of the server.
+      socket.listen({ data() {}, closed: every(REFUSED_MS, () => socket.destroy()) });
       (raw as NodeSocket).end(`HTTP/1.1 ${taken} Refused\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`);
       return;
     }
     (raw as NodeSocket).write(
       "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: pathos\r\n\r\n",
     );
-    sockets.add(socket);
-    (raw as NodeSocket).on("close", () => void sockets.delete(socket));
     taken(socket);
   });
   return new Promise((resolve, reject) => {
