@@ -82,11 +82,11 @@ export function openLink(
     const payload = book.payload(hash);
     if (!payload) throw new Error(`code ${hash.slice(0, 12)} is not known here any more`);
     for (const need of payload.needs) ship(need);
-    shipped.add(hash);
     send({ do: "code", hash, imports: payload.imports, needs: payload.needs }, [
       payload.bytes.slice().buffer,
       ...payload.shared,
     ]);
+    shipped.add(hash);
   };
 
   const pack = (
@@ -105,7 +105,6 @@ export function openLink(
     if (job.reduceCode) ship(job.reduceCode.hash);
     let out: PackedColumn | undefined;
     if (writesDirectly(job)) out = packColumn(job.out!, 0, job.out!.length, book, true);
-    jobs.add(job.id);
     send({
       do: "job",
       job: job.id,
@@ -116,6 +115,7 @@ export function openLink(
       numbers: job.out !== undefined,
       out: out?.head,
     }, out?.buffers ?? []);
+    jobs.add(job.id);
   };
 
   const worker: Worker = {
@@ -137,7 +137,6 @@ export function openLink(
       if (control) {
         Atomics.store(control, Control.CLAIMS + claim % Control.CLAIM_SLOTS, claim * 4 + Control.WAITING);
       }
-      chunks.set(chunk.id, { chunk, claim });
       send({
         do: "run",
         job: chunk.job.id,
@@ -146,7 +145,8 @@ export function openLink(
         start: chunk.start,
         count: chunk.count,
         columns: heads,
-      }, buffers);
+      }, buffers); // throws if a server does not take so much: then it was not given
+      chunks.set(chunk.id, { chunk, claim });
       return bytes;
     },
     revoke(chunk) {
