@@ -113,7 +113,7 @@ function serversOf(args: Parsed) {
   const shown = (spec: string) => spec.replace(/\?.*$/s, "");
   const twice = specs.find((spec, i) => specs.indexOf(spec) !== i);
   if (twice !== undefined) throw new UsageError(`--servers has ${shown(twice)} twice`);
-  const isHost = (spec: string): boolean => !/^http(\+unix)?:/.test(spec) && !finds(spec);
+  const isHost = (spec: string): boolean => (!spec.includes("://") || /^ssh:/i.test(spec)) && !finds(spec);
   return specs.map((spec) => isHost(spec) ? hostNamed(spec, args) : spec);
 }
 

@@ -79,6 +79,7 @@ export class ParallelPool extends Pool {
     const { servers: given = [], key, ...others } = options;
     const { local = "processes", permissions = "inherit", maxMemory } = others;
     const servers = typeof given === "string" ? [given] : given;
+    if (!Array.isArray(servers)) throw new TypeError('servers must be "autodetect" or an array of servers');
     const finds = (spec: ServerSpec): boolean => autodetectPort(spec) !== undefined;
     if (typeof given === "string" && !finds(given)) {
       throw new TypeError('servers must be "autodetect" or an array of servers');

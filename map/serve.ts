@@ -65,7 +65,7 @@ export interface PoolServer {
  * learns the key later can read what was recorded earlier.
  *
  * @throws {RangeError} If a number is out of range, or the address is not one of this machine alone.
- * @throws {TypeError} If it is to be announced, and there is no key.
+ * @throws {TypeError} If an option is unknown or of the wrong kind, or it is to be announced, and there is no key.
  * @throws {Error} If the address cannot be listened on.
  * @example
  * ```ts
@@ -80,9 +80,14 @@ export interface PoolServer {
 export async function serve(options: ServeOptions = {}): Promise<PoolServer> {
   const { host = "127.0.0.1", port = 0, path, lease, maxBody = MAX_FRAME, signal } = options;
   const { workers = cpuCount(), token = newToken() } = options;
+  const unknown = Object.keys(options).find((name) => !NAMES.includes(name));
+  if (unknown !== undefined) {
+    throw new TypeError(`serve has no option "${unknown}"; the options are ${NAMES.join(", ")}`);
+  }
   atLeastOne("workers", workers);
   atLeastOne("maxBody", maxBody);
   if (lease !== undefined) atLeastOne("lease", lease);
+  if (typeof token !== "string") throw new TypeError(`the token must be a text, not a ${typeof token}`);
   if (token.length < 16) {
     throw new RangeError("the token must have at least 16 characters: it is all that protects this machine");
   }
@@ -96,6 +101,7 @@ export async function serve(options: ServeOptions = {}): Promise<PoolServer> {
   if (!Number.isInteger(port) || port < 0 || port > 65535) {
     throw new RangeError(`port is ${port}: it must be a whole number from 0 to 65535`);
   }
+  if (path !== undefined) checkSocketPath(path, options.port);
   const announcing = options.announce && checkAnnounce(options.announce);
   signal?.throwIfAborted();
   const server = await openServer({
@@ -138,4 +144,20 @@ export async function serve(options: ServeOptions = {}): Promise<PoolServer> {
     close,
     [Symbol.asyncDispose]: close,
   };
+}
+
+const NAMES = ["workers", "port", "host", "path", "token", "lease", "maxBody", "announce", "signal"];
+
+/** Bytes that the path of a unix socket may have. */
+const MOST_PATH_BYTES = 107;
+
+function checkSocketPath(path: string, port: number | undefined): void {
+  if (typeof path !== "string" || path === "") throw new TypeError("path is empty: it names a unix socket");
+  if (port !== undefined) throw new TypeError("port and path exclude each other: give one of them");
+  const length = new TextEncoder().encode(path).byteLength;
+  if (length > MOST_PATH_BYTES) {
+    throw new RangeError(
+      `the path ${path} has ${length} bytes, and that of a unix socket may have ${MOST_PATH_BYTES}: take a shorter one`,
+    );
+  }
 }

@@ -46,10 +46,19 @@ export function autodetectPort(spec: ServerSpec): number | undefined {
  * Understands a server.
  *
  * @throws {TypeError} If it is none.
+ * @throws {RangeError} If it is to have no workers.
  */
 export function parseServer(spec: ServerSpec): ServerTarget {
-  if (typeof spec === "string" && /^http(\+unix)?:/.test(spec)) return parseUrl(spec);
+  if (typeof spec === "string" && /^[a-z+]+:\/\//i.test(spec) && !/^ssh:/i.test(spec)) return parseUrl(spec);
+  if (typeof spec !== "string" && (typeof spec !== "object" || spec === null)) {
+    throw new TypeError(
+      `a server is ${spec}: it must be "user@host", an alias, the url of a server, or { host, ... }`,
+    );
+  }
   const host = spec instanceof Host ? spec : Host.from(spec);
+  if (host.workers === 0) {
+    throw new RangeError(`the server ${host.name} has 0 workers: leave the option out for one a core`);
+  }
   return { kind: "ssh", name: host.name, host };
 }
 
@@ -63,6 +72,7 @@ function parseUrl(spec: string): ServerTarget {
   } catch {
     throw bad("is not a URL");
   }
+  if (!/^http(\+unix)?:$/.test(url.protocol)) throw bad("is not reached by http: or http+unix:");
   const token = url.searchParams.get("token");
   if (!token) throw bad("has no ?token=");
   if (url.protocol === "http+unix:") {
