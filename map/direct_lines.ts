@@ -29,7 +29,7 @@ import type { Channel, ChannelEvents, Session } from "./session_client.ts";
 import type { Loss } from "./worker.ts";
 
 /** A worker that has not shown its secret so long after it was to be started works through the server. Milliseconds. */
-const DECIDE_MS = 5000;
+const DECIDE_MS = 15_000;
 /** A connection may take so long to show a secret, in milliseconds. */
 const KNOCK_MS = 2000;
 /** So many connections may be about to show one. */

@@ -27,6 +27,7 @@ export const DISCOVERY_PORT = 60_000;
 /** How long a search takes, in milliseconds, and when in it the query is sent: a datagram may be lost. */
 export const SEARCH_MS = 2000;
 const ASK_AT_MS = [0, 150, 450, 1000];
+const TICK_MS = 50;
 /** Queries that a server looks at in a second. */
 const MOST_QUERIES = 500;
 /** Length of all datagrams, in bytes: they fit into any network's packets. */
@@ -161,9 +162,13 @@ export async function searchServers(
   });
   const ask = (): void => asked.forEach((host) => socket.send(query, { host, port }));
   let next = 0;
-  const began = performance.now();
-  const stop = every(50, () => {
-    const elapsed = performance.now() - began;
+  let elapsed = 0;
+  let looked = performance.now();
+  const stop = every(TICK_MS, () => {
+    // Time in which this program was busy or asleep does not count: answers that came meanwhile are still to be read.
+    const now = performance.now();
+    elapsed += Math.min(now - looked, 2 * TICK_MS);
+    looked = now;
     if (elapsed >= ASK_AT_MS[next]) {
       next++;
       ask();
