@@ -72,7 +72,7 @@ function parseUrl(spec: string): ServerTarget {
   } catch {
     throw bad("is not a URL");
   }
-  if (!/^http(\+unix)?:$/.test(url.protocol)) throw bad("is not reached by http: or http+unix:");
+  if (!/^http(\+unix)?:$/.test(url.protocol)) throw bad("does not begin with http:// or http+unix://");
   const token = url.searchParams.get("token");
   if (!token) throw bad("has no ?token=");
   if (url.protocol === "http+unix:") {

@@ -10,7 +10,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
-import { processesBelow, until } from "./harness.ts";
+import { isAlive, processesBelow, until } from "./harness.ts";
 
 /** How a page is to look. */
 export interface PageOptions {
@@ -68,7 +68,7 @@ const KEY_CODES: Record<string, number> = {
   ArrowDown: 40,
 };
 
-/** Starts the browser; 20 s later at most it answers, or this rejects. */
+/** Starts the browser; 90 s later at most it answers, or this rejects. */
 export async function startBrowser(): Promise<Browser> {
   const profile = mkdtempSync(join(tmpdir(), "pathos-browser-"));
   const child = spawn("chromium", [
@@ -84,17 +84,16 @@ export async function startBrowser(): Promise<Browser> {
     const pids = processesBelow(child.pid!).map(({ pid }) => pid);
     if (child.exitCode === null && child.signalCode === null) {
       const ended = new Promise((resolve) => child.once("exit", resolve));
-      const impatience = setTimeout(() => child.kill("SIGKILL"), 5_000);
+      const impatience = setTimeout(() => child.kill("SIGKILL"), 30_000);
       send("Browser.close").catch(() => {}); // so it ends its own processes; its answer may not come
       await ended;
       clearTimeout(impatience);
     }
     for (const pipe of child.stdio.slice(3)) (pipe as Readable).destroy();
-    const alive = () => processesBelow(1).some(({ pid }) => pids.includes(pid));
-    await until(() => !alive(), 5_000, "the browser's processes have ended");
+    await until(() => !pids.some(isAlive), 60_000, "the browser's processes have ended");
     rmSync(profile, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
   };
-  const patience = setTimeout(() => child.kill("SIGKILL"), 20_000);
+  const patience = setTimeout(() => child.kill("SIGKILL"), 90_000);
   try {
     await send("Browser.getVersion");
   } catch (error) {
@@ -218,6 +217,6 @@ async function openPage(send: Send, listen: Listen, url: string, options: PageOp
   };
   await page.look(options);
   await ask("Page.navigate", { url });
-  await until(() => page.evaluate<boolean>("document.readyState === 'complete'"), 10_000, `${url} is loaded`);
+  await until(() => page.evaluate<boolean>("document.readyState === 'complete'"), 60_000, `${url} is loaded`);
   return page;
 }

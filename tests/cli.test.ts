@@ -6,11 +6,11 @@
  */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { spawn } from "node:child_process";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { processesBelow, runtime, tempDir, test, until } from "./harness.ts";
+import { isAlive, processesBelow, runtime, tempDir, test, until } from "./harness.ts";
 
 const COMMAND = runtime === "node"
   ? [process.execPath, join(process.cwd(), "node_modules/@pathos/pathos/cli.js")]
@@ -30,7 +30,7 @@ export default function invert(x) {
   return 1 / x;
 }
 export const nap = (x) => new Promise((done) => setTimeout(() => done(x), 100));
-export const nap30 = (x) => new Promise((done) => setTimeout(() => done(x), x === 0 ? 1000 : 1));
+export const nap30 = (x) => new Promise((done) => setTimeout(() => done(x), x === 0 ? 5000 : 1));
 export const spin = (x) => { while (x === 2); return x; };
 export const odd = (x) => [10n, NaN, new Map([["a", 1]]), undefined, () => 1, { s: new Set([1]) }][x];
 export const six = [0, 1, 2, 3, 4, 5];
@@ -83,7 +83,7 @@ async function pathos(args: string[], { stdin = "", files, started, into }: RunO
     ? command
     : ["bash", "-c", `"$@" | ${into}; exit \${PIPESTATUS[0]}`, "bash", ...command];
   const child = spawn(program, rest, { cwd: folder.path, env: { ...process.env, NO_COLOR: "1" } });
-  const timer = setTimeout(() => child.kill("SIGKILL"), 40_000);
+  const timer = setTimeout(() => child.kill("SIGKILL"), 120_000);
   let stdout = "", stderr = "";
   child.stdout.setEncoding("utf8").on("data", (text: string) => stdout += text);
   child.stderr.setEncoding("utf8").on("data", (text: string) => stderr += text);
@@ -199,7 +199,7 @@ test("a result that JSON cannot carry fails its own item", async () => {
 
 test("an item over its --timeout fails, the others are done", async () => {
   const { code, lines } = await pathos(
-    ["map", "work.mjs:spin", "work.mjs:six", "--processes", "--timeout", "0.5s", ...two],
+    ["map", "work.mjs:spin", "work.mjs:six", "--processes", "--timeout", "3s", ...two],
   );
   assertEquals(code, 1);
   assertEquals(lines.map(({ error }) => error?.name), [
@@ -265,7 +265,7 @@ for (const kind of ["--threads", "--processes"]) {
     let below: number[] = [];
     const { code, stdout, lines } = await pathos(["map", "work.mjs:nap", "work.mjs:endless", kind, ...two], {
       async started(pid, _folder, written) {
-        await until(() => written().includes("\n"), 30_000, "results come");
+        await until(() => written().includes("\n"), 90_000, "results come");
         below = processesBelow(pid).map((info) => info.pid);
         process.kill(pid, "SIGINT");
       },
@@ -274,16 +274,8 @@ for (const kind of ["--threads", "--processes"]) {
     assert(lines.length > 0);
     assert(stdout.endsWith("\n"));
     assertEquals(lines.map(({ value }) => value), lines.map(({ index }) => index));
-    await until(() => below.every((pid) => !alive(pid)), 3_000, "the workers are gone");
+    await until(() => below.every((pid) => !isAlive(pid)), 60_000, "the workers are gone");
   });
-}
-
-function alive(pid: number): boolean {
-  try {
-    return !/^\d+ \(.*\) [ZX]/s.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
-  } catch {
-    return false;
-  }
 }
 
 test("progress is drawn on demand only, with the total of a pattern", async () => {

@@ -13,6 +13,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
@@ -22,7 +23,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { inspect } from "node:util";
-import { processesBelow, runtime, tempDir, test, until } from "./harness.ts";
+import { isAlive, processesBelow, runtime, tempDir, test, until } from "./harness.ts";
 import { type Sshd, SSHD_PROGRAMS, startSshd } from "./sshd.ts";
 
 const COMMAND = runtime === "node"
@@ -48,7 +49,7 @@ class Running {
     child.stdout!.setEncoding("utf8").on("data", (text: string) => this.stdout += text);
     child.stderr!.setEncoding("utf8").on("data", (text: string) => this.stderr += text);
     child.stdin!.on("error", () => {});
-    const timer = setTimeout(() => process.kill(child.pid!, "SIGKILL"), 40_000);
+    const timer = setTimeout(() => process.kill(child.pid!, "SIGKILL"), 120_000);
     this.ended = new Promise((resolve) =>
       child.on("close", (code) => {
         clearTimeout(timer);
@@ -81,7 +82,7 @@ class Running {
         if (!found && over) throw new Error(`it ended without ${pattern}: ${this.stdout}${this.stderr}`);
         return found;
       },
-      20_000,
+      60_000,
       `${where} has ${pattern}`,
     );
   }
@@ -135,7 +136,7 @@ function remote(name: string, body: (rig: Rig) => Promise<void>): void {
     await here(async (rig) => {
       await body({ ...rig, sshd });
       // an sshd that goes down may take what holds a connection with it before that has cleared up: its last pulse sleeps 15 s
-      await until(() => sshd.processes().length === 0, 20_000).catch(() => {
+      await until(() => sshd.processes().length === 0, 60_000).catch(() => {
         throw new Error(`on the host there runs still ${inspect(sshd.processes())}`);
       });
     }, { host1: sshd.host(1), host2: sshd.host(2), nobody: { ...sshd.host(1), user: "nobody" } });
@@ -229,7 +230,7 @@ local(
       if (signal === "SIGTERM") await square(url);
       server.kill(signal);
       assertEquals((await server.ended).code, signal === "SIGKILL" ? null : 0);
-      await until(() => !existsSync(socket), 3_000, `the socket is gone after ${signal}`);
+      await until(() => !existsSync(socket), 30_000, `the socket is gone after ${signal}`);
     }
   },
 );
@@ -294,10 +295,10 @@ remote(
     const below = processesBelow(killed.pid);
     assert(below.length > 0);
     killed.kill("SIGKILL");
-    await until(() => sshd.processes().length === 0, 5_000, "the server is gone");
+    await until(() => sshd.processes().length === 0, 60_000, "the server is gone");
     await until(
-      () => !below.some(({ pid }) => existsSync(`/proc/${pid}`)),
-      5_000,
+      () => !below.some(({ pid }) => isAlive(pid)),
+      60_000,
       "what it started here is gone",
     );
   },
@@ -326,14 +327,14 @@ remote("pathos connect --keep starts the server again under the same URL", async
 remote("Ctrl-C while it connects ends pathos connect at once", async ({ start, sshd }) => {
   writeFileSync(
     join(sshd.home, ".bashrc"),
-    "sleep 5 # a login that takes its time",
+    "sleep 20 # a login that takes its time",
   );
   const connection = start("connect", "host1");
-  await until(() => processesBelow(connection.pid).some(({ command }) => command.includes("ssh")), 10_000);
+  await until(() => processesBelow(connection.pid).some(({ command }) => command.includes("ssh")), 60_000);
   connection.kill("SIGINT");
   const began = performance.now();
   assertEquals((await connection.ended).code, 130);
-  assert(performance.now() - began < 2_000);
+  assert(performance.now() - began < 10_000);
 });
 
 // exec
@@ -393,7 +394,7 @@ remote(
 remote(
   "pathos exec ends what takes too long with 124, and a host that is not there with 255",
   async ({ run, sshd }) => {
-    const late = await run(["exec", "host1", "--timeout", "1.5s", "--", "sleep 60"]);
+    const late = await run(["exec", "host1", "--timeout", "8s", "--", "sleep 60"]);
     assertEquals(late.code, 124);
     assertMatch(late.stderr, /^pathos exec: host1: sleep 60 took longer than its limit of \d+ ms$/m);
     const config = ["--ssh-config", sshd.config];
@@ -454,19 +455,25 @@ remote(
     const bytes = Buffer.alloc(200_000_000, "pathos");
     writeFileSync(join(folder, "big"), bytes);
     const interrupt = async (...flags: string[]) => {
-      const copy = start("copy", "big", "host1:", ...flags);
       const size = () => {
         const [part] = readdirSync(sshd.home).filter((name) => /big/.test(name));
-        return part === undefined ? 0 : statSync(join(sshd.home, part)).size;
+        return part && statSync(join(sshd.home, part), { throwIfNoEntry: false })?.size || 0;
       };
-      await until(() => size() > 20_000_000, 20_000, "some of it has arrived");
-      copy.kill("SIGINT");
-      assertEquals((await copy.ended).code, 130);
+      for (let attempt = 0; attempt < 20; attempt++) {
+        const copy = start("copy", "big", "host1:", ...flags);
+        await until(() => size() > 20_000_000, 60_000, "some of it has arrived");
+        copy.kill("SIGINT");
+        const { code } = await copy.ended;
+        if (code === 130) return;
+        assertEquals(code, 0); // it was done before we saw it begin
+        rmSync(join(sshd.home, "big"));
+      }
+      throw new Error("it was always done before it could be interrupted");
     };
     await interrupt();
     await until(
       () => !readdirSync(sshd.home).some((name) => /big/.test(name)),
-      5_000,
+      60_000,
       "nothing of it is there",
     );
     await interrupt("--resume");
@@ -507,7 +514,7 @@ remote(
 
       tunnel.kill("SIGINT");
       assertEquals((await tunnel.ended).code, 0);
-      await until(() => !existsSync(socket), 10_000, "the socket is gone");
+      await until(() => !existsSync(socket), 60_000, "the socket is gone");
     });
   },
 );
@@ -665,8 +672,8 @@ remote(
     const { code, stdout, stderr } = await map.ended;
     assertEquals([code, stderr, stdout.at(-1)], [130, "", "\n"]);
     await until(
-      () => !below.some(({ pid }) => existsSync(`/proc/${pid}`)),
-      3_000,
+      () => !below.some(({ pid }) => isAlive(pid)),
+      60_000,
       "what it started here is gone",
     );
   },
@@ -724,6 +731,7 @@ for (
     [["map", "f.mjs", "-", "--servers", "a,,b"], /--servers has an empty place/],
     [["map", "f.mjs", "-", "--servers", "a", "--serial"], /--serial and --servers exclude each other/],
     [["map", "f.mjs", "-", "--servers", "http://h/?tok=SECRET"], /has no \?token=/],
+    [["map", "f.mjs", "-", "--servers", "https://h/?token=SECRET"], /does not begin with http:/],
     [["map", "f.mjs", "-", "--ssh-config", "x"], /there are none: add --servers/],
     [["map", "f.mjs", "-", "--port", "80"], /add --dashboard/],
   ] as [string[], RegExp][]

@@ -12,7 +12,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { processesBelow, type ProcessInfo } from "./processes.ts";
+import { isAlive, processesBelow, type ProcessInfo } from "./processes.ts";
 import { missing } from "./programs.ts";
 
 /** The runtime that executes the tests. */
@@ -20,7 +20,7 @@ export const runtime: "deno" | "node" = "Deno" in globalThis ? "deno" : "node";
 
 /** What a test may change about the way it is run. */
 export interface TestOptions {
-  /** Milliseconds until the test is a failure. Default: 60,000. */
+  /** Milliseconds until the test is a failure. Default: 180,000, since machines may be slow and busy. */
   timeout?: number;
   /** `test.needs`: why it cannot run here for another reason than missing programs, if there is one. */
   notHere?: string;
@@ -62,9 +62,9 @@ async function runner(): Promise<[Register, Ignore]> {
 /** Turns a Node process that cannot end after its last test, because something was left open, into a failure. */
 function exitSoon(): void {
   setTimeout(() => {
-    console.error(`still open 5 s after the last test: ${process.getActiveResourcesInfo().join(", ")}`);
+    console.error(`still open 20 s after the last test: ${process.getActiveResourcesInfo().join(", ")}`);
     process.exit(1);
-  }, 5_000).unref();
+  }, 20_000).unref();
 }
 
 async function within(timeout: number, body: Body): Promise<void> {
@@ -82,7 +82,7 @@ async function within(timeout: number, body: Body): Promise<void> {
 function only(where: "deno" | "node") {
   const title = where === "deno" ? "Deno" : "Node";
   return (name: string, reason: string, body: Body, options: TestOptions = {}): void => {
-    if (runtime === where) register(name, body, { timeout: 60_000, ...options });
+    if (runtime === where) register(name, body, { timeout: 180_000, ...options });
     else ignore(`${name} [${title} only: ${reason}]`);
   };
 }
@@ -91,7 +91,7 @@ function only(where: "deno" | "node") {
 function needs(programs: readonly string[], name: string, body: Body, options: TestOptions = {}): void {
   const absent = missing(programs);
   const reason = absent.length > 0 ? `there is no ${absent.join(", ")} here` : options.notHere;
-  if (reason === undefined) register(name, body, { timeout: 60_000, ...options });
+  if (reason === undefined) register(name, body, { timeout: 180_000, ...options });
   else ignore(`${name} [${reason}]`);
 }
 
@@ -106,7 +106,7 @@ export const test: {
   needs(programs: readonly string[], name: string, body: Body, options?: TestOptions): void;
 } = Object.assign(
   (name: string, body: Body, options: TestOptions = {}): void =>
-    register(name, body, { timeout: 60_000, ...options }),
+    register(name, body, { timeout: 180_000, ...options }),
   { deno: only("deno"), node: only("node"), needs },
 );
 
@@ -146,7 +146,7 @@ export interface ScriptOptions {
   within?: string[];
   /** Text of standard input. Default: empty. */
   stdin?: string;
-  /** Milliseconds until the script is killed with SIGKILL. Default: 30,000. */
+  /** Milliseconds until the script is killed with SIGKILL. Default: 120,000. */
   timeout?: number;
   /** More files beside the script, by relative path. */
   files?: Record<string, string>;
@@ -229,7 +229,7 @@ function collect(command: string[], cwd: string, options: ScriptOptions): Promis
       expired = true;
       for (const { pid } of processesBelow(child.pid!)) kill(pid);
       child.kill("SIGKILL");
-    }, options.timeout ?? 30_000);
+    }, options.timeout ?? 120_000);
     let stdout = "", stderr = "";
     child.stdout.setEncoding("utf8").on("data", (text: string) => stdout += text);
     child.stderr.setEncoding("utf8").on("data", (text: string) => stderr += text);
@@ -255,16 +255,16 @@ function kill(pid: number): void {
   }
 }
 
-export { missing, processesBelow, type ProcessInfo };
+export { isAlive, missing, processesBelow, type ProcessInfo };
 
 /**
  * Waits until the condition gives something truthy, and gives that. Asks every 10 ms.
  *
- * @throws {Error} If it did not within `ms` milliseconds (default 5,000); `what` names it in the message.
+ * @throws {Error} If it did not within `ms` milliseconds (default 30,000); `what` names it in the message.
  */
 export async function until<T>(
   condition: () => T | Promise<T>,
-  ms = 5_000,
+  ms = 30_000,
   what = String(condition),
 ): Promise<NonNullable<T>> {
   const end = performance.now() + ms;

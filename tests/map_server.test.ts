@@ -4,7 +4,7 @@ import { ParallelPool, type PoolServer, serve, TaskError } from "@pathos/pathos"
 import { existsSync, statSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { connect, type Socket } from "node:net";
-import { processesBelow, runScript, tempDir, test, until } from "./harness.ts";
+import { isAlive, processesBelow, runScript, tempDir, test, until } from "./harness.ts";
 
 interface Answer {
   status: number;
@@ -121,6 +121,14 @@ test("a message that is too large fails its item and nothing else", async () => 
     "rejected",
     "fulfilled",
   ]);
+  const forever = (): never => {
+    for (;;);
+  };
+  const late = await assertRejects(() => pool.with({ timeout: 500 }).map(forever, [1])) as Error;
+  assertEquals(late.name, "TimeoutError", "time limits hold afterwards");
+  for (let i = 0; i < 2; i++) { // code that was not sent is not taken for sent the next time
+    await assertRejects(() => pool.map((x: number) => inputs[1].length + x, [1]), TaskError, "maxBody");
+  }
   assertEquals(server.stats().sessionsEver, 1);
 });
 
@@ -183,7 +191,7 @@ test("without a pool, a server ends when its lease is over", async () => {
 });
 
 test("a session that is silent for the lease is closed, one that is not lives on", async () => {
-  await using server = await serve({ workers: 1, lease: 2500 });
+  await using server = await serve({ workers: 1, lease: 8000 });
   await using pool = new ParallelPool({ workers: 0, servers: [server.url] });
   await pool.map((x: number) => x, [1]);
   const socket = await session(server);
@@ -227,21 +235,46 @@ test("a server that is closed, aborted or killed leaves no worker behind", async
           }
         });
         await using busy = new ParallelPool({ workers: 1, servers: [url] });
+        let killed = false;
+        const items = function* () {
+          for (let i = 0; !killed || i < 60; i++) yield i;
+        };
         const map = busy.with({ chunkSize: 1 }).map((x: number) => {
-          const end = performance.now() + 20;
-          while (performance.now() < end);
+          Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);
           return x;
-        }, Array.from({ length: 60 }, (_, i) => i));
+        }, items());
         workers = await until(() => {
           const below = processesBelow(pid).map((info) => info.pid);
           return below.length >= 2 ? below : undefined;
         });
         process.kill(pid, "SIGKILL");
-        assertEquals(await map, Array.from({ length: 60 }, (_, i) => i));
+        killed = true;
+        const results = await map;
+        assertEquals(results, results.map((_, i) => i));
+        assert(results.length >= 60);
       },
     },
   );
-  await until(() => workers.every((pid) => processesBelow(1).every((info) => info.pid !== pid)));
+  assert(workers.length >= 2);
+  await until(() => !workers.some(isAlive));
+});
+
+test("whoever was refused and stays on the line does not keep the server from ending", async () => {
+  const server = await serve({ workers: 1 });
+  const stay = async (text: string): Promise<Socket> => {
+    const socket = connect({ port: server.port!, host: "127.0.0.1", allowHalfOpen: true });
+    socket.on("error", () => {});
+    await new Promise((resolve) => socket.once("connect", resolve));
+    socket.write(text);
+    return socket;
+  };
+  const head = "GET /session HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: pathos\r\n";
+  const refused = await stay(`${head}\r\n`);
+  const answer = await new Promise((resolve) => refused.once("data", (bytes) => resolve(String(bytes))));
+  assertMatch(String(answer), /^HTTP\/1.1 401 /);
+  const others = [await stay(""), await stay(head.slice(0, 30)), await stay(`${head}\r\n`)];
+  await server.close();
+  for (const socket of [refused, ...others]) socket.destroy();
 });
 
 test("bad options of serve are refused with what to do", async () => {
@@ -251,6 +284,25 @@ test("bad options of serve are refused with what to do", async () => {
   await assertRejects(() => serve({ port: 70000 }), RangeError, "65535");
   await assertRejects(() => serve({ workers: 0 }), RangeError, "workers");
   await assertRejects(() => serve({ path: "/no/such/folder/s" }), Error, "/no/such/folder/s");
+  await assertRejects(() => serve({ path: "" }), TypeError, "path");
+  await assertRejects(() => serve({ path: `/tmp/${"s".repeat(110)}` }), RangeError, "107");
+  await assertRejects(() => serve({ path: "/tmp/s", port: 1 }), TypeError, "exclude");
+  await assertRejects(() => serve({ worker: 1 } as object), TypeError, '"worker"; the options are workers,');
+  await assertRejects(() => serve({ token: 12345678901234567890 as unknown as string }), TypeError, "text");
+  for (const servers of [null, {}, "host1"]) {
+    assertThrows(() => new ParallelPool({ servers: servers as unknown as string[] }), TypeError, "an array");
+  }
+  for (const one of [null, 42]) {
+    assertThrows(() => new ParallelPool({ servers: [one as unknown as string] }), TypeError, `is ${one}: it`);
+  }
+  assertThrows(
+    () => new ParallelPool({ servers: [{ host: "a", workers: 0 }] }),
+    RangeError,
+    "a has 0 workers",
+  );
+  const other = "https://127.0.0.1/?token=secret-secret-secret";
+  const told = assertThrows(() => new ParallelPool({ servers: [other] }), TypeError, "http+unix://");
+  assert(!String(told).includes("secret"));
   assertThrows(() => new ParallelPool({ servers: ["http://127.0.0.1:1/"] }), TypeError, "token");
   assertThrows(() => new ParallelPool({ servers: ["http+unix://?token=x"] }), TypeError, "path");
   assertThrows(() => new ParallelPool({ workers: 0 }), RangeError, "servers");

@@ -37,6 +37,11 @@ export function processesWith(variable: string): ProcessInfo[] {
   }).flatMap(processInfo);
 }
 
+/** Whether the process is there and no zombie. */
+export function isAlive(pid: number): boolean {
+  return processInfo(pid).length > 0;
+}
+
 function processIds(): number[] {
   return readdirSync("/proc").filter((name) => /^\d+$/.test(name)).map(Number);
 }
