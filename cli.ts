@@ -23,6 +23,7 @@ import { jobVerb } from "./cli/job.ts";
 import { mapVerb } from "./cli/map.ts";
 import { mpiVerb } from "./cli/mpi.ts";
 import { didYouMean } from "./cli/nearest.ts";
+import { cannotWrite } from "./cli/output.ts";
 import { portpickerVerb } from "./cli/portpicker.ts";
 import { isRemoteFailure } from "./cli/remote.ts";
 import { serveVerb } from "./cli/serve.ts";
@@ -73,14 +74,17 @@ async function main([first, ...rest]: string[]): Promise<number> {
 function verbNamed(name: string): Verb {
   const verb = VERBS.find((verb) => verb.name === name);
   if (verb) return verb;
-  const what = name.startsWith("-") ? `flag ${name} before the verb` : `verb ${name}`;
-  const meant = didYouMean(name.replace(/^-+/, ""), [...VERBS.map((verb) => verb.name), "help"]);
-  throw new UsageError(`there is no ${what}${meant || "; pathos help lists the verbs"}`);
+  if (name.startsWith("-")) {
+    const meant = didYouMean(name, ["--help", "--version"]) || "; flags of a verb go behind it";
+    throw new UsageError(`there is no flag ${name} before the verb${meant}`);
+  }
+  const meant = didYouMean(name, [...VERBS.map((verb) => verb.name), "help"]);
+  throw new UsageError(`there is no verb ${name}${meant || "; pathos help lists the verbs"}`);
 }
 
 async function print(text: string): Promise<void> {
   await stdout.write(text).catch((error) => {
-    if (error.code !== "EPIPE") throw error; // the reader has seen enough
+    if (error.code !== "EPIPE") throw cannotWrite(error); // else the reader has seen enough
   });
 }
 

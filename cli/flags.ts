@@ -79,6 +79,17 @@ export function parseFlags(
   const names = Object.keys(flags);
   const switches = names.filter((name) => flags[name].value === undefined);
   const unknown: string[] = [];
+  // names that every object has ("constructor") are not for the parser, which looks flags up in objects
+  const dashes = args.indexOf("--");
+  const inherited = args.slice(0, dashes < 0 ? args.length : dashes).find((arg) => {
+    const [, name] = /^--(?:no-)?([^=]+)/.exec(arg) ?? [];
+    return name !== undefined && name in {};
+  });
+  if (inherited !== undefined) {
+    throw new UsageError(
+      `there is no flag ${inherited.replace(/=.*$/s, "")}; pathos ${verb.name} --help lists them`,
+    );
+  }
   const parsed = parseArgs(args, {
     boolean: switches,
     string: ["_", ...names.filter((name) => flags[name].value !== undefined)],

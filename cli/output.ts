@@ -55,18 +55,24 @@ export function lineOutput(
 
   const flush = async (): Promise<void> => {
     while (writing) await writing;
-    if (failure) throw new Error("cannot write the results", { cause: failure.error });
+    if (failure) throw cannotWrite(failure.error);
   };
 
   return {
     async line(text) {
       if (closed) return;
+      if (failure) return await flush(); // a stream that failed once may never answer again
       gathered += text + end;
       writing ??= drain();
-      if (gathered.length > MAX_GATHERED || failure) await flush();
+      if (gathered.length > MAX_GATHERED) await flush();
     },
     flush,
   };
+}
+
+/** The error for results that cannot be written, as to a full disk. */
+export function cannotWrite(cause: unknown): UsageError {
+  return new UsageError(`cannot write the results: ${(cause as Error)?.message ?? cause}`);
 }
 
 /**

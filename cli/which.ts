@@ -27,7 +27,9 @@ Exit status: 0 all are there, 1 one is not, 2 a mistake in the command line.`,
 };
 
 async function run(args: Parsed): Promise<number> {
-  if (args.positional.length === 0) throw new UsageError("which program? pathos which NAME...");
+  if (args.positional.length === 0 || args.positional.includes("")) {
+    throw new UsageError("which program? pathos which NAME...");
+  }
   const output = lineOutput(() => {});
   let missing = false;
   for (const name of args.positional) {
@@ -35,7 +37,8 @@ async function run(args: Parsed): Promise<number> {
     const paths = args.on("all") ? found : found.slice(0, 1);
     if (paths.length === 0) {
       missing = true;
-      stderr.write(`pathos which: there is no program ${name} on PATH\n`);
+      const where = name.includes("/") ? "" : " on PATH";
+      stderr.write(`pathos which: there is no program ${name}${where}\n`);
     }
     if (args.on("json")) await output.line(JSON.stringify({ name, paths }));
     else for (const path of paths) await output.line(path);

@@ -152,3 +152,32 @@ test("find, which and env say what is wrong with a command line, and have help",
     }
   }
 });
+
+test.needs(
+  ["bash"],
+  "a command whose output cannot be written says so, and ends",
+  () => {
+    for (const verb of [["find", "*", "--root", "/usr/lib"], ["env"], ["--help"]]) {
+      const { status, stderr } = spawnSync("bash", [
+        "-c",
+        'exec "$@" > /dev/full',
+        "bash",
+        ...COMMAND,
+        ...verb,
+      ], {
+        env: { ...process.env, NO_COLOR: "1" },
+        timeout: 60_000,
+      });
+      assertMatch(stderr.toString(), /^pathos.*: cannot write the results: .*\n$/, verb[0]);
+      assertEquals(status, 2, verb[0]);
+    }
+  },
+);
+
+test("flags that objects have by nature are unknown like others", () => {
+  for (const flag of ["--constructor", "--__proto__", "--toString=1"]) {
+    const { status, stderr } = pathos(["find", flag, "x"]);
+    assertMatch(stderr, /^pathos find: there is no flag --\w+; pathos find --help lists them\n$/);
+    assertEquals(status, 2);
+  }
+});
