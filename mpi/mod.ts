@@ -11,18 +11,8 @@
  *
  * @module
  */
-export type { NumericArray } from "./arrays.ts";
-export type { TypedArray } from "../runtime/mod.ts";
-export type { ReduceName } from "./collectives.ts";
-export { Communicator, type MpiLibrary } from "./communicator.ts";
-export { MpiError, NoMpiError } from "./errors.ts";
-export { ANY_SOURCE, ANY_TAG, PROC_NULL, type Status } from "./libmpi.ts";
-export type { Message } from "./point_to_point.ts";
-export { type MpiFamily, type RankEnv, rankFromEnv } from "./rank_env.ts";
-export type { Reducer } from "./reducing.ts";
-export type { Request } from "./requests.ts";
+export * from "./communication.ts";
 export { MpiPool, type MpiPoolOptions } from "./mpi_pool.ts";
-export { world } from "./world.ts";
 export type { AttemptJob } from "./batch_attempt.ts";
 export { Job } from "./batch_job.ts";
 export { BatchMap, type BatchProgress, type FollowOptions } from "./batch_map.ts";

@@ -33,7 +33,7 @@ export const AS_ROOT = { OMPI_ALLOW_RUN_AS_ROOT: "1", OMPI_ALLOW_RUN_AS_ROOT_CON
 export const PRELUDE = `
   import { deepStrictEqual as same, ok, throws } from "node:assert";
   import process from "node:process";
-  import { ANY_SOURCE, ANY_TAG, MpiError, PROC_NULL, world } from "@pathos/pathos/mpi";
+  import { ANY_SOURCE, ANY_TAG, MpiError, PROC_NULL, world } from "@pathos/pathos/mpi/world";
   const comm = world(), { rank, size } = comm;
 `;
 

@@ -1,7 +1,7 @@
 // Our communicator as one rank of two, used as anybody would. `ours.mjs PART WORK`: rank 0 prints the figures of every batch as
 // one line of JSON. Runs in Deno from the checkout, in Node from the npm package. mpi4py_ranks.py and control.c do the same.
 import process from "node:process";
-import { world } from "@pathos/pathos/mpi";
+import { world } from "@pathos/pathos/mpi/world";
 
 const comm = world(), { rank } = comm, other = 1 - rank;
 const [part, work] = [process.argv[2], JSON.parse(process.argv[3])];
