@@ -253,7 +253,7 @@ test("FileArchive says that it is locked when another holds it for too long", as
      });`,
     { args: [path] },
   );
-  await until(() => existsSync(`${path}.held`), 20_000);
+  await until(() => existsSync(`${path}.held`), 30_000);
   assertStringIncludes(message(() => archive.set("a", 2)), "locked by another process");
   assertEquals(archive.get("a"), undefined, "readers need not wait");
   unlinkSync(`${path}.held`);
@@ -302,7 +302,7 @@ for (const kind of ["FileArchive", "DirArchive"] as const) {
         onStart: async (pid) => {
           using archive = KINDS[kind].open<{ i: number }>(path);
           const from = archive.get("a")?.i;
-          await until(() => (archive.get("a")?.i ?? from) !== from, 20_000);
+          await until(() => (archive.get("a")?.i ?? from) !== from, 30_000);
           await new Promise((resolve) => setTimeout(resolve, 20 + 13 * round));
           process.kill(pid, "SIGKILL");
         },

@@ -156,12 +156,12 @@ test("a flight that a killed process left behind is taken and removed by the nex
 test("a holder without a sign of life for a lease is passed over; an asynchronous one gives them", async () => {
   using here = place();
   const hangs =
-    `memoize((x) => { note("A"); if (process.argv[4]) block(2_500); return x * 2; }, { archive, lease: 300 })`;
+    `memoize((x) => { note("A"); if (process.argv[4]) block(10_000); return x * 2; }, { archive, lease: 300 })`;
   const holder = here.run(`console.log(${hangs}(21))`, { args: [here.path, here.log, "hang"] });
   await until(() => here.noted().length === 1);
   const start = performance.now();
   assertEquals(await here.run(`console.log(${hangs}(21))`), "42");
-  assert(performance.now() - start < 2_000, "it did not wait for the holder");
+  assert(performance.now() - start < 8_000, "it did not wait for the holder");
   assertEquals(here.noted(), ["A", "A"]);
 
   const lives =
@@ -230,7 +230,7 @@ test("a plain function that calls itself with the same arguments does not wait f
   });
   const start = performance.now();
   assertEquals(memo(10), 12);
-  assert(performance.now() - start < 1_000);
+  assert(performance.now() - start < 4_000); // less than the lease
 });
 
 test("where no flight can be had the function computes without one", async () => {

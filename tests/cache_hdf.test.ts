@@ -382,7 +382,7 @@ test("HdfArchive: a kill at any time loses nothing that was written, and leaves 
       onStart: async (pid) => {
         const size = () => existsSync(path) ? statSync(path).size : 0;
         const before = size();
-        await until(() => size() > before, 20_000);
+        await until(() => size() > before, 30_000);
         await new Promise((resolve) => setTimeout(resolve, 20 + 17 * round));
         process.kill(pid, "SIGKILL");
       },

@@ -124,9 +124,9 @@ async function submitLate() {
     requeue: true,
   });
   for (const { id } of [stuck, command]) {
-    await until(async () => (await scheduler.status(id))[0].status === "running", 20_000, `${id} runs`);
+    await until(async () => (await scheduler.status(id))[0].status === "running", 30_000, `${id} runs`);
   }
-  await until(() => lines(log).length === 3, 20_000, "the third item runs");
+  await until(() => lines(log).length === 3, 30_000, "the third item runs");
   for (const { id } of [stuck, command]) scontrol("update", `jobid=${id}`, "EndTime=now+1");
   return { scheduler, stuck, log, slow, command, folder };
 }
@@ -289,7 +289,7 @@ batch("a task that is warned writes down what it has and waits in the queue agai
     [0, 1, 2, 3, 4, 5],
     { tasks: 2, job: { walltime: 60_000, signal: { name: "USR1", before: 1_000 } } },
   );
-  await until(() => existsSync(`${folder}/2`) && existsSync(`${folder}/4`), 20_000, "both are busy");
+  await until(() => existsSync(`${folder}/2`) && existsSync(`${folder}/4`), 30_000, "both are busy");
   execFileSync("scancel", ["--batch", "--signal=USR1", `${run.id}_1`], {
     env: { ...process.env, ...cluster.env },
   });
@@ -312,7 +312,7 @@ batch("a task that finishes nothing before it is warned is not queued for ever",
     [1],
     { job: { walltime: 60_000, signal: { name: "USR1", before: 100 } } },
   );
-  await until(() => existsSync(`${folder}/runs`), 20_000, "it runs");
+  await until(() => existsSync(`${folder}/runs`), 30_000, "it runs");
   execFileSync("scancel", ["--batch", "--signal=USR1", run.id], { env: { ...process.env, ...cluster.env } });
   const error = await assertRejects(() => run.results(LONG), WorkerLostError);
   assertEquals(error.exitCode, 75);
@@ -405,7 +405,7 @@ batch(
         assertStringIncludes(error.message, "CANCELLED");
       } else assertLess(value, 3);
       if (seen.length === 3) {
-        await until(() => existsSync(`${folder}/busy3`), 20_000, "the last one runs");
+        await until(() => existsSync(`${folder}/busy3`), 30_000, "the last one runs");
         await run.cancel();
       }
     }
@@ -564,7 +564,7 @@ test("batch map: where an array must be one range, what is submitted again is re
   assertEquals((await run.logs()).map(({ task }) => task), [1, 2, 3, 4, 1, 3, 4]);
   const again = await scheduler.reattach(run.folder);
   assertEquals(await again.results(LONG), [[10, 1], [20, 2], [30, 2], [40, 3]]);
-  await until(() => processesWith(`HOME=${path}`).length === 0, 20_000, "its processes have ended");
+  await until(() => processesWith(`HOME=${path}`).length === 0, 30_000, "its processes have ended");
 });
 
 test("schedulers have names, and what there is is found by its programs", async () => {

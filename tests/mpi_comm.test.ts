@@ -101,7 +101,7 @@ for (const mpi of MPIS) {
           /rank 1 of 4 on \S+ ends the MPI job by an error:\nError: rank one is tired\n\s+at /,
         );
         assertEquals(performance.now() - start < 10_000, true);
-        await until(() => processesWith(`PATHOS_TEST_MARK=${mark}`).length === 0, 2_000, "no rank is left");
+        await until(() => processesWith(`PATHOS_TEST_MARK=${mark}`).length === 0, 30_000, "no rank is left");
       },
     );
   }

@@ -154,7 +154,7 @@ testEach("a held job waits until it is released; a cancelled one ends", async (k
   const id = await scheduler.submit({ command: ["sleep", "60"], hold: true });
   for (let look = 0; look < 3; look++) assertEquals((await scheduler.status(id))[0].status, "held");
   await scheduler.release(id);
-  await until(async () => (await scheduler.status(id))[0].status === "running", 20_000, "it runs");
+  await until(async () => (await scheduler.status(id))[0].status === "running", 30_000, "it runs");
   await scheduler.cancel(id);
   const [end] = await scheduler.wait(id, { timeout: 20_000 });
   assertEquals(brief(end), kind === "lsf" ? ["cancelled", 130, 2] : ["cancelled", undefined, 15]);
@@ -173,7 +173,7 @@ testEach("one task of an array is cancelled and the others go on", async (kind, 
     workdir: folder,
   });
   const task = DIALECTS[kind].taskId(id, 1);
-  await until(async () => (await scheduler.status(task))[0].status === "running", 20_000, "the task runs");
+  await until(async () => (await scheduler.status(task))[0].status === "running", 30_000, "the task runs");
   await scheduler.cancel(task);
   assertEquals((await scheduler.wait(id, { timeout: 30_000 })).map(({ status }) => status), [
     "cancelled",
@@ -187,8 +187,8 @@ testEach("a requeued job runs a second time", async (_kind, { scheduler, folder 
     requeue: true,
     workdir: folder,
   });
-  await until(async () => (await scheduler.status(id))[0].status === "running", 20_000, "it runs");
-  await until(() => existsSync(join(folder, "again")), 20_000, "it has begun");
+  await until(async () => (await scheduler.status(id))[0].status === "running", 30_000, "it runs");
+  await until(() => existsSync(join(folder, "again")), 30_000, "it has begun");
   await scheduler.requeue(id);
   assertEquals((await scheduler.wait(id, { timeout: 30_000 })).map(brief), [["completed", 0, undefined]]);
   assertEquals(await scheduler.fetch("runs"), "run\nrun\n");

@@ -407,7 +407,7 @@ for (const { way, said } of WAYS) {
     const wait = runByHand([0], 2, folder.path, "", () => ({
       env,
       onStart: async (pid) => {
-        await until(() => existsSync(`${folder.path}/mpi-pathos-of-2/meeting`), 20_000);
+        await until(() => existsSync(`${folder.path}/mpi-pathos-of-2/meeting`), 30_000);
         process.kill(pid, "SIGKILL");
       },
     }));
@@ -464,7 +464,7 @@ test("tcp: the invitation is private, leads to the loopback address only, and wh
     () => ({ env: { PATHOS_MPI: "tcp" } }),
   );
   const path = `${folder.path}/mpi-pathos-of-2/meeting`;
-  await until(() => existsSync(path), 20_000);
+  await until(() => existsSync(path), 30_000);
   const { token, addresses } = meeting(folder.path, 2);
   assertEquals([statSync(path).mode & 0o777, statSync(`${folder.path}/mpi-pathos-of-2`).mode & 0o777], [
     0o600,

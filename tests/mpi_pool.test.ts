@@ -45,7 +45,7 @@ async function inside(
     { ...options, env: { ...AS_ROOT, PATHOS_TEST_MARK: mark, ...options.env }, within: mpi.words(ranks) },
   );
   assertEquals(result.expired, false, result.stderr);
-  await until(() => processesWith(`PATHOS_TEST_MARK=${mark}`).length === 0, 5_000, "no rank is left");
+  await until(() => processesWith(`PATHOS_TEST_MARK=${mark}`).length === 0, 30_000, "no rank is left");
   return result;
 }
 
@@ -145,13 +145,13 @@ for (const mpi of MPIS) {
         `
       const pool = new MpiPool();
       const nap = (ms) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
-      const work = (x) => { const end = Date.now() + (x === 1 ? 1500 : 1); while (Date.now() < end); return x; };
+      const work = (x) => { const end = Date.now() + (x === 1 ? 4000 : 1); while (Date.now() < end); return x; };
       const error = await pool.with({ timeout: 200 }).map(work, [0, 1, 2]).catch((e) => e);
       same([error.name, error.index], ["TimeoutError", 1]);
       const begun = performance.now();
       same(await pool.map((x) => x, range(5)), range(5));
-      ok(performance.now() - begun < 1000);
-      await new Promise((resolve) => setTimeout(resolve, 2000));
+      ok(performance.now() - begun < 3000);
+      await new Promise((resolve) => setTimeout(resolve, 5000));
       await pool.with({ chunkSize: 1 }).map((x) => { const end = Date.now() + 50; while (Date.now() < end); }, range(8));
       same(pool.workers, 2);
       console.log("ok");
@@ -284,7 +284,7 @@ for (const mpi of MPIS) {
         assertEquals(await pool.map((x: number) => x, range(3)), range(3));
         assertEquals(pool.stats().workers.map(({ worker }) => worker.slice(0, 6)), ["rank 1"]);
       }
-      await until(() => ranksHere() <= before, 5_000, "no rank is left");
+      await until(() => ranksHere() <= before, 30_000, "no rank is left");
     },
   );
 
@@ -375,7 +375,7 @@ test.needs([mpirun], "kill -9 of the program that has started ranks ends them", 
   `,
   );
   assertEquals([signal, stdout], ["SIGKILL", "[ 1, 2, 3 ]\n"]);
-  await until(() => ranksHere() <= before, 10_000, "no rank is left");
+  await until(() => ranksHere() <= before, 30_000, "no rank is left");
 });
 
 test.needs([mpirun, ...SSHD_PROGRAMS], "ranks are started on a host by ssh", async () => {
@@ -390,7 +390,7 @@ test.needs([mpirun, ...SSHD_PROGRAMS], "ranks are started on a host by ssh", asy
     assertEquals(await pool.pipe(variable), "of the host");
   }
   await disconnect();
-  await until(() => sshd.processes().length === 0, 20_000, "nothing runs on the host");
+  await until(() => sshd.processes().length === 0, 30_000, "nothing runs on the host");
 });
 
 test.needs(
@@ -517,7 +517,7 @@ test.needs(
       assertEquals((await slurm.status("2"))[0].status, "unknown");
     }
     await disconnect();
-    await until(() => sshd.processes().length === 0, 20_000, "nothing runs on the host");
+    await until(() => sshd.processes().length === 0, 30_000, "nothing runs on the host");
   },
   { timeout: 120_000 },
 );

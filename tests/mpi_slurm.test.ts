@@ -38,7 +38,7 @@ function scontrol(...words: string[]): string {
 }
 
 const running = (slurm: Scheduler, id: string) =>
-  until(async () => (await slurm.status(id))[0].status === "running", 10_000, "it runs");
+  until(async () => (await slurm.status(id))[0].status === "running", 30_000, "it runs");
 const ended = ({ status, exitCode, signal }: JobState) => ({ status, exitCode, signal });
 
 /** Slurm looks for jobs that are over their time twice a minute: these have that time while others are tested. */
@@ -222,7 +222,7 @@ test.needs(SLURM_PROGRAMS, "slurm: one task of an array is cancelled and the oth
     command: `[ $PATHOS_TASK = 1 ] && sleep 60; true`,
     array: { indices: [1, 2] },
   });
-  await until(async () => (await slurm.status(id))[1].status === "completed", 10_000, "the other is done");
+  await until(async () => (await slurm.status(id))[1].status === "completed", 30_000, "the other is done");
   await slurm.cancel(slurmDialect.taskId(id, 1));
   assertEquals((await slurm.wait(id, { timeout: 20_000 })).map(({ status }) => status), [
     "cancelled",
@@ -238,9 +238,9 @@ test.needs(SLURM_PROGRAMS, "slurm: a requeued job runs a second time", async () 
     requeue: true,
   };
   const id = await slurm.submit(job);
-  await until(async () => await slurm.fetch("again") !== undefined, 10_000, "it runs");
+  await until(async () => await slurm.fetch("again") !== undefined, 30_000, "it runs");
   await slurm.requeue(id);
-  await until(async () => (await slurm.status(id))[0].status === "requeued", 10_000, "it waits again");
+  await until(async () => (await slurm.status(id))[0].status === "requeued", 30_000, "it waits again");
   // Slurm would let it wait two minutes; within the same second a node refuses the job as one it has just killed
   scontrol("update", `jobid=${id}`, "StartTime=now+2");
   assertEquals((await slurm.wait(id, { timeout: 30_000 })).map(ended), [
@@ -299,7 +299,7 @@ test.needs(
       const began = performance.now();
       const error = await assertRejects(() => impatient.status(id), SchedulerError, "squeue hangs");
       assertEquals(error.failure, "unreachable");
-      assertLess(performance.now() - began, 5_000);
+      assertLess(performance.now() - began, 9_000);
       setTimeout(() => process.kill(cluster.controller(), "SIGCONT"), 500);
       assertEquals((await slurm.wait(id, { timeout: 20_000 }))[0].status, "completed");
     } finally {

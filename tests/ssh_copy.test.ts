@@ -54,8 +54,8 @@ async function withStage(
   } finally {
     await disconnect();
   }
-  await until(() => sshd.processes().length === 0, 5_000, "nothing is left on the host");
-  await until(() => sshHere().length === 0, 5_000, "no ssh runs here");
+  await until(() => sshd.processes().length === 0, 30_000, "nothing is left on the host");
+  await until(() => sshHere().length === 0, 30_000, "no ssh runs here");
 }
 
 function on(ways: readonly Way[]): (name: string, body: (stage: Stage) => Promise<void>) => void {
@@ -487,7 +487,7 @@ onFileSystem(
       const error = await failure(work());
       assertEquals(error.failure, "full", error.message);
       assertStringIncludes(error.message, "mounted");
-      await until(() => readdirSync(mounted).length === 0, 2_000, "the disk is empty again");
+      await until(() => readdirSync(mounted).length === 0, 30_000, "the disk is empty again");
     }
   },
 );
@@ -551,7 +551,7 @@ openssh(
         assertEquals(error.failure, "connection", error.message);
         assertStringIncludes(error.message, "host1");
         const left = () => readdirSync(folder).filter((name) => name.includes("pathos-part"));
-        await until(() => left().length === (resume ? 1 : 0), 5_000, `what is left is ${left()}`);
+        await until(() => left().length === (resume ? 1 : 0), 30_000, `what is left is ${left()}`);
         await until(() => sshHere().length === 0);
         await until(() => copy(at("probe"), `${here}/probe`).then(() => true, () => false));
       }
@@ -611,7 +611,7 @@ any("an aborted copy leaves nothing, in any direction", async ({ here, there, at
     await arrives(folder, MIB);
     stop.abort(new DOMException("enough", "AbortError"));
     await copying;
-    await until(() => parts(folder).length === 0, 5_000, "no part is left");
+    await until(() => parts(folder).length === 0, 30_000, "no part is left");
     assertEquals([readdirSync(here), readdirSync(there)], before);
   }
   await assertRejects(() => copy("a", "b", { signal: AbortSignal.abort() }), DOMException);

@@ -37,10 +37,10 @@ async function withHost(
   } finally {
     await disconnect();
   }
-  await until(() => sshd.processes().length === 0, 5_000, "nothing is left on the host").catch((error) => {
+  await until(() => sshd.processes().length === 0, 30_000, "nothing is left on the host").catch((error) => {
     throw new Error(`${error.message}: ${inspect(sshd.processes())}`);
   });
-  await until(() => sshd.sessions().length === 0, 5_000, "no connection is left");
+  await until(() => sshd.sessions().length === 0, 30_000, "no connection is left");
 }
 
 /** A test for both clients. */
@@ -436,7 +436,7 @@ both("a host behind another is reached as ssh_config says", async (host, sshd) =
 openssh("an idle connection closes by itself", async (host, sshd) => {
   await execute("true", { host });
   assertEquals(sshd.sessions().length, 1);
-  await until(() => sshd.sessions().length === 0, 8_000);
+  await until(() => sshd.sessions().length === 0, 30_000);
 });
 
 both("a pipe is launched in the background, tells its process id and is killed", async (host, sshd) => {
@@ -494,7 +494,7 @@ for (const transport of ["openssh", "ssh2"] as const) {
     const env = { HOST_OPTIONS: JSON.stringify(sshd.host()), TMPDIR: temp.path };
     const result = await runScript(`import process from "node:process";${script}`, { args, env, onStart });
     const left = async () => (await execute(["ls", "-A", temp.path])).stdout;
-    await until(async () => await left() === "", 2_000, "no temporary file is left").catch(async (error) => {
+    await until(async () => await left() === "", 30_000, "no temporary file is left").catch(async (error) => {
       throw new Error(`${error.message}: ${await left()}`);
     });
     return result;
@@ -519,7 +519,7 @@ for (const transport of ["openssh", "ssh2"] as const) {
       await client(sshd, ["stay"], async (pid) => {
         await until(
           () => sshd.processes().filter(({ command }) => command === "sleep 55.5").length === 3,
-          10_000,
+          30_000,
         );
         below = processesBelow(pid).map((info) => info.pid);
         process.kill(pid, "SIGKILL");

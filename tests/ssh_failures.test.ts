@@ -23,8 +23,8 @@ function on(
       } finally {
         await disconnect();
       }
-      await until(() => sshd.processes().length === 0, 5_000, "nothing is left on the host");
-      await until(() => sshd.sessions().length === 0, 5_000, "no connection is left");
+      await until(() => sshd.processes().length === 0, 30_000, "nothing is left on the host");
+      await until(() => sshd.sessions().length === 0, 30_000, "no connection is left");
     });
   }
 }
@@ -102,7 +102,7 @@ on(both, "no sshd, an unknown name and silence are told apart", async (host, ssh
   const start = performance.now();
   const mute = await fails(host.with({ connectTimeout: 1_000 }));
   assertEquals(mute.failure, "timeout");
-  assert(performance.now() - start < 3_000);
+  assert(performance.now() - start < 15_000);
   for (const socket of sockets) socket.destroy();
   await new Promise<void>((resolve) => silent.close(() => resolve()));
 });
@@ -118,7 +118,7 @@ on(["openssh"], "a login shell that never comes to an end is given up", async (h
   const start = performance.now();
   const { failure } = await fails(host.with({ connectTimeout: 1_000 }));
   assertEquals(failure, "timeout");
-  assert(performance.now() - start < 3_000);
+  assert(performance.now() - start < 15_000);
   for (const { pid } of sshd.processes()) process.kill(pid, "SIGKILL"); // the login shell itself nobody else ends
 });
 
@@ -135,7 +135,7 @@ on(
       assertStringIncludes(message, "host1: the connection was lost");
     }
     assertEquals((await execute("echo again", { host })).stdout, "again\n");
-    await until(() => !sshd.processes().some(({ command }) => command === "sleep 60"), 5_000);
+    await until(() => !sshd.processes().some(({ command }) => command === "sleep 60"), 30_000);
   },
 );
 
@@ -281,7 +281,7 @@ on(both, "a tunnel of unix sockets leaves none behind", async (host, sshd) => {
       else signal("SIGKILL", sshd.sessions());
       await until(
         () => !existsSync(path) && tunnel.state === "closed",
-        5_000,
+        30_000,
         `${kind} socket is gone after ${end}`,
       );
     }
@@ -307,7 +307,7 @@ on(both, "a tunnel whose link is lost comes back on the same port", async (host,
   await until(() => tunnel.state === "reconnecting");
   await assertRejects(() => greeting({ port: port! }), Error);
   await sshd.up();
-  await until(() => tunnel.state === "open", 10_000);
+  await until(() => tunnel.state === "open", 30_000);
   assertEquals(tunnel.port, port);
   assertStringIncludes(await greeting({ port: port! }), "SSH-2.0");
   await tunnel.disconnect();

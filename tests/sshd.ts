@@ -140,7 +140,7 @@ ${keys.map((kind) => `  IdentityFile ${path(`id_${kind}`)}`).join("\n")}
     listener = await new Promise<number>((resolve) =>
       keeper!.stdout!.once("data", (text) => resolve(Number(text)))
     );
-    const end = performance.now() + 10_000;
+    const end = performance.now() + 60_000;
     while (!await accepts(address, port)) {
       if (performance.now() > end) {
         const log = sshd.log();
