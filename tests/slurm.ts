@@ -18,7 +18,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { createServer } from "node:net";
-import { hostname, tmpdir, userInfo } from "node:os";
+import { homedir, hostname, tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { ending, firstLine, hold } from "./keeper.ts";
@@ -46,8 +46,8 @@ export interface SlurmOptions {
   /** Whether it keeps accounts, in a MariaDB of its own, so that sacct tells of jobs. Default: false. */
   accounting?: boolean;
   /**
-   * Whether each node has a `/tmp` of its own, in which there are only its own files, the folder of the cluster, and
-   * the current folder; and its own name and shared memory. Needs root: see {@linkcode whyNoSeparateTmp}. Default: false.
+   * Whether each node has a `/tmp` of its own, in which there are only its own files, the folder of the cluster, the
+   * current folder and the user's; and its own name and shared memory. Needs root: see {@linkcode whyNoSeparateTmp}. Default: false.
    */
   separateTmp?: boolean;
 }
@@ -92,7 +92,9 @@ export async function startSlurm(
   const settings = accounting ? accounts(folder, ports[nodes + 1]) : {};
   writeFileSync(conf, configuration(folder, names, cpus, ports, settings));
   if (accounting) writeDatabaseSettings(folder, ports[nodes + 1]);
-  const shared = separateTmp ? [folder, process.cwd()].filter((path) => path.startsWith("/tmp/")) : [];
+  const shared = separateTmp
+    ? [folder, process.cwd(), homedir()].filter((path) => path.startsWith("/tmp/"))
+    : [];
   writeFileSync(join(folder, "hosts"), `127.0.0.1 localhost ${names.join(" ")}\n`);
   const keeper = spawn("sh", ["-c", KEEPER, "keeper", folder, ...names], {
     stdio: ["pipe", "pipe", "inherit"],
