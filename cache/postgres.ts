@@ -297,15 +297,19 @@ class PostgresStore implements AsyncStore {
   async #open(session: Session): Promise<string> {
     const found = await this.#find(session);
     if (found) return found;
+    let lost: unknown;
     try {
       await transaction(session, async () => {
         for (const text of definition(this.#table)) await session.run({ text });
       });
     } catch (error) {
-      // Somebody else has just made it: the one error if it was there before, the other if at the same time.
-      if (!["42P07", "23505"].includes(codeOf(error))) throw error;
+      // Somebody else has just made it, or its row type: the first error if it was there before, the others if at the same time.
+      if (!["42P07", "23505", "42710"].includes(codeOf(error))) throw error;
+      lost = error;
     }
-    return (await this.#find(session))!;
+    const made = await this.#find(session);
+    if (!made) throw lost; // a type of that name is no table
+    return made;
   }
 
   async #find(session: Session): Promise<string | undefined> {

@@ -18,7 +18,7 @@ import {
   until,
 } from "./harness.ts";
 import { type Mpi, MPIS } from "./mpi.ts";
-import { processesWith } from "./processes.ts";
+import { processesWith, signalAll } from "./processes.ts";
 import { PMIX_PROGRAMS, SLURM_PROGRAMS, startSlurm } from "./slurm.ts";
 import { SSHD_PROGRAMS, startSshd } from "./sshd.ts";
 
@@ -509,7 +509,7 @@ test.needs(
         return x * k;
       }, range(30));
       await new Promise((resolve) => setTimeout(resolve, 500));
-      for (const { pid } of sshd.sessions()) process.kill(pid, "SIGKILL");
+      signalAll("SIGKILL", sshd.sessions());
       assertEquals(await mapping, range(30).map((x) => x * k));
       assertEquals(pool.servers.map(({ state }) => state), ["ready"]);
       const [job] = await slurm.status("1");

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import process from "node:process";
 import { readdirSync, readFileSync } from "node:fs";
 
 /** A process as `/proc` shows it. */
@@ -56,5 +57,16 @@ function processInfo(pid: number): ProcessInfo[] {
     return [{ pid, parent: Number(parent), command }];
   } catch {
     return [];
+  }
+}
+
+/** Sends a signal to each of the processes that is still there. */
+export function signalAll(name: "SIGKILL" | "SIGSTOP" | "SIGCONT", list: readonly { pid: number }[]): void {
+  for (const { pid } of list) {
+    try {
+      process.kill(pid, name);
+    } catch (error) {
+      if (!/ESRCH/.test(String(error))) throw error; // it has ended meanwhile
+    }
   }
 }

@@ -6,6 +6,7 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect, createServer, type Server } from "node:net";
 import process from "node:process";
 import { processesBelow, tempDir, test, until } from "./harness.ts";
+import { signalAll } from "./processes.ts";
 import { type Sshd, SSHD_PROGRAMS, startSshd } from "./sshd.ts";
 
 type Transport = "openssh" | "ssh2";
@@ -33,15 +34,6 @@ const both: Transport[] = ["openssh", "ssh2"];
 const fails = (host: Host | HostOptions) => assertRejects(() => execute("true", { host }), SshError);
 /** A command that is going to be lost: expected before it happens, or its error would have nobody to catch it. */
 const losing = (host: Host, command: string) => assertRejects(() => execute(command, { host }), SshError);
-const signal = (name: "SIGKILL" | "SIGSTOP" | "SIGCONT", list: { pid: number }[]) => {
-  for (const { pid } of list) {
-    try {
-      process.kill(pid, name);
-    } catch {
-      // with the process that keeps it, the one that serves it ends by itself
-    }
-  }
-};
 const masters = () =>
   processesBelow(process.pid).filter(({ command }) => command.includes("ControlMaster=yes"));
 
@@ -119,7 +111,7 @@ on(["openssh"], "a login shell that never comes to an end is given up", async (h
   const { failure } = await fails(host.with({ connectTimeout: 1_000 }));
   assertEquals(failure, "timeout");
   assert(performance.now() - start < 15_000);
-  for (const { pid } of sshd.processes()) process.kill(pid, "SIGKILL"); // the login shell itself nobody else ends
+  signalAll("SIGKILL", sshd.processes()); // the login shell itself nobody else ends
 });
 
 on(
@@ -128,7 +120,7 @@ on(
   async (host, sshd) => {
     const running = [1, 2, 3].map(() => losing(host, "trap '' HUP; sleep 60 & wait"));
     await until(() => sshd.processes().filter(({ command }) => command === "sleep 60").length === 3);
-    signal("SIGKILL", masters());
+    signalAll("SIGKILL", masters());
     for (const command of running) {
       const { failure, message } = await command;
       assertEquals(failure, "unreachable");
@@ -148,7 +140,7 @@ on(
     writeFileSync(config, there + there.replace(/^Host .*/, "Host inner\n  ProxyJump host1"));
     const command = losing(host.with({ host: "inner", config }), "sleep 60");
     await until(() => sshd.processes().some(({ command }) => command === "sleep 60"));
-    signal("SIGKILL", masters());
+    signalAll("SIGKILL", masters());
     assertEquals((await command).failure, "unreachable");
     await until(() => sshd.sessions().length === 0);
   },
@@ -164,7 +156,7 @@ on(
     const [client] = await until(() => clients().length === 1 ? clients() : undefined);
     const other = execute("sleep 1; echo fine", { host });
     await until(() => sshd.processes().some(({ command }) => command === "sleep 60"));
-    signal("SIGKILL", [client]);
+    signalAll("SIGKILL", [client]);
     assertStringIncludes((await one).message, "its ssh process here was killed by SIGKILL");
     await until(() => !sshd.processes().some(({ command }) => command === "sleep 60"));
     assertEquals((await other).stdout, "fine\n");
@@ -187,13 +179,13 @@ on(both, "a frozen link is noticed within ten seconds", async (host, sshd) => {
   const command = losing(host, "sleep 60");
   await until(() => sshd.processes().some(({ command }) => command === "sleep 60"));
   const start = performance.now();
-  signal("SIGSTOP", sshd.sessions());
+  signalAll("SIGSTOP", sshd.sessions());
   const { failure, message } = await command;
   assertEquals(failure, "unreachable");
   assertStringIncludes(message, "host1");
   const took = performance.now() - start;
   assert(took < 10_000, `${took} ms`);
-  signal("SIGCONT", sshd.sessions());
+  signalAll("SIGCONT", sshd.sessions());
 });
 
 on(both, "a host that goes down and comes back is used again", async (host, sshd) => {
@@ -278,7 +270,7 @@ on(both, "a tunnel of unix sockets leaves none behind", async (host, sshd) => {
       await tunnel.connect();
       assertStringIncludes(await greeting({ path }), "SSH-2.0");
       if (end === "disconnect") await tunnel.disconnect();
-      else signal("SIGKILL", sshd.sessions());
+      else signalAll("SIGKILL", sshd.sessions());
       await until(
         () => !existsSync(path) && tunnel.state === "closed",
         30_000,

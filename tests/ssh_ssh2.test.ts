@@ -12,6 +12,7 @@ import { type Connection, type RemoteProcess, type RemoteStatus, SshError } from
 import { Host, type HostOptions } from "../ssh/host.ts";
 import { connectSsh2 } from "../ssh/ssh2.ts";
 import { runtime, test, until } from "./harness.ts";
+import { signalAll } from "./processes.ts";
 import { type Sshd, SSHD_PROGRAMS, startSshd } from "./sshd.ts";
 
 const utf8 = new TextEncoder();
@@ -385,7 +386,7 @@ test.needs(SSHD_PROGRAMS, "a lost link ends commands and forwards with an error 
   const forward = await connection.forward({ kind: "local", listen: { port: 0 }, target: { port: 1 } });
   const { result } = start(connection, "echo begun; sleep 100");
   await until(() => sshd.processes().some(({ command }) => command === "sleep 100"));
-  for (const { pid } of sshd.sessions()) process.kill(pid, "SIGKILL");
+  signalAll("SIGKILL", sshd.sessions());
   const { end, stdout } = await result;
   assert(end instanceof SshError);
   assertEquals([end.failure, end.host, stdout], ["unreachable", "host1", "begun\n"]);
@@ -400,12 +401,12 @@ test.needs(SSHD_PROGRAMS, "a lost link ends commands and forwards with an error 
 test.needs(SSHD_PROGRAMS, "a link that says nothing any more is found lost within 8 s", async () => {
   await using sshd = await startSshd();
   const connection = await connectSsh2(new Host(sshd.host()));
-  for (const { pid } of sshd.sessions()) process.kill(pid, "SIGSTOP");
+  signalAll("SIGSTOP", sshd.sessions());
   const begun = performance.now();
   const reason = await connection.ended;
   assert(performance.now() - begun < 15_000, `${performance.now() - begun} ms`);
   assertMatch(reason!.message, /host1: the link was lost/);
-  for (const { pid } of sshd.sessions()) process.kill(pid, "SIGCONT");
+  signalAll("SIGCONT", sshd.sessions());
   await connection.close();
 });
 
