@@ -75,7 +75,9 @@ function latest() {
 function stepLane(by) {
   const box = boxOf(selected);
   if (!box) return select(latest(), true);
-  const time = Math.min(Math.max((box.begin + box.end) / 2, view.from), view.to);
+  // the middle of what of it can be seen; of one outside the view, its own
+  const from = Math.max(box.begin, view.from), to = Math.min(box.end, view.to);
+  const time = from < to ? (from + to) / 2 : (box.begin + box.end) / 2;
   for (let at = order.indexOf(box.lane) + by; at >= 0 && at < order.length; at += by) {
     const found = nearest(order[at], time);
     if (found) return select(found, true);
