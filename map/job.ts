@@ -383,24 +383,31 @@ export class Job implements WorkerJob {
 
   /** Reductions: a worker gave away the value of a run, and who was to have it is gone: its chunks are run again. */
   redo(slot: number, start: number): void {
-    const at = this.segments[slot].findIndex(([first]) => first === start);
-    if (at < 0) return; // this worker was lost too
-    const [[, end]] = this.segments[slot].splice(at, 1);
-    const inside = (chunk: Chunk) => chunk.start >= start && chunk.start < end;
-    for (const chunk of this.held[slot].filter(inside)) {
+    for (const chunk of this.#takeRun(slot, start) ?? []) {
       this.#settled -= chunk.count;
       this.#again.push(chunk);
     }
-    this.held[slot] = this.held[slot].filter((chunk) => !inside(chunk));
   }
 
-  /** Reductions: the value of a run moves to another worker, and with it the duty to redo its chunks. */
-  moved(from: number, start: number, to: number): void {
-    const at = this.segments[from].findIndex(([first]) => first === start);
-    const [[, end]] = this.segments[from].splice(at, 1);
+  /**
+   * Reductions: the value of a run moves to another worker, and with it the duty to redo its chunks. False if the worker
+   * that had it was lost meanwhile: its chunks run again, so the value must not be used.
+   */
+  moved(from: number, start: number, to: number): boolean {
+    const chunks = this.#takeRun(from, start);
+    if (chunks) this.held[to].push(...chunks);
+    return chunks !== undefined;
+  }
+
+  /** Takes the chunks of the run that begins at `start` from a worker; nothing if that was lost meanwhile. */
+  #takeRun(slot: number, start: number): Chunk[] | undefined {
+    const at = this.segments[slot].findIndex(([first]) => first === start);
+    if (at < 0) return undefined;
+    const [[, end]] = this.segments[slot].splice(at, 1);
     const inside = (chunk: Chunk) => chunk.start >= start && chunk.start < end;
-    this.held[to].push(...this.held[from].filter(inside));
-    this.held[from] = this.held[from].filter((chunk) => !inside(chunk));
+    const taken = this.held[slot].filter(inside);
+    this.held[slot] = this.held[slot].filter((chunk) => !inside(chunk));
+    return taken;
   }
 
   /** Reductions: the run that begins at `start` now reaches to `end`. */

@@ -639,7 +639,7 @@ export class Scheduler {
               const taker = left.slot.worker!;
               const parcel = await right.slot.worker!.export(job.id, right.start);
               if (left.slot.worker !== taker) return job.redo(right.slot.index, right.start); // it was lost
-              job.moved(right.slot.index, right.start, left.slot.index);
+              if (!job.moved(right.slot.index, right.start, left.slot.index)) return;
               await taker.merge(job.id, left.start, right.end, parcel);
               job.merged(left.slot.index, left.start, right.end);
             })(),

@@ -11,7 +11,7 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { slurm } from "@pathos/pathos/mpi";
 import { quote } from "@pathos/pathos/ssh";
-import { missing, processesBelow, runtime, tempDir, test, until } from "./harness.ts";
+import { isAlive, missing, processesBelow, runtime, tempDir, test, until } from "./harness.ts";
 import { AS_ROOT, MPIS } from "./mpi.ts";
 import { PMIX_PROGRAMS, SLURM_PROGRAMS, startSlurm } from "./slurm.ts";
 import { SSHD_PROGRAMS, startSshd } from "./sshd.ts";
@@ -559,16 +559,8 @@ check(MPIRUN, "Ctrl-C ends pathos mpi ezpool with status 130, and no rank is lef
   });
   assertEquals(code, 130);
   assert(below.length >= 4, "launcher, ranks and workers");
-  await until(() => below.every((pid) => !alive(pid)), 20_000, "the ranks are gone");
+  await until(() => below.every((pid) => !isAlive(pid)), 20_000, "the ranks are gone");
 });
-
-function alive(pid: number): boolean {
-  try {
-    return !/^\d+ \(.*\) [ZX]/s.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
-  } catch {
-    return false;
-  }
-}
 
 check(
   [...SLURM_PROGRAMS, ...MPIRUN],
